@@ -1,0 +1,130 @@
+"""The ports: what the engine needs from the outside, as Protocols. Adapters implement them; only `wire` knows adapters.
+
+Rules that hold here:
+- No vendor's name, no vendor's type: an adapter translates at the border, errors included (`core.errors`).
+- Every place of storage names its tenant in its type; there is no way to address a row without one.
+- Row values are JSON objects that hold only what design section 5 allows: ids, cursors, digests, counts, codes, times.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal, NewType, Protocol
+
+TenantId = NewType("TenantId", str)
+MailboxKey = NewType("MailboxKey", str)
+
+Json = Any  # what json.dumps takes: dict, list, str, int, float, bool, None
+Table = Literal["state", "directory", "due", "ledger", "audit"]
+
+
+@dataclass(frozen=True)
+class Place:
+    """One partition of one table. `what` is mailbox, org, tenant or the table's own word; `key` is safe for a row key."""
+
+    table: Table
+    tenant: TenantId
+    what: str
+    key: str
+
+    @property
+    def partition(self) -> str:
+        return f"{self.tenant}|{self.what}|{self.key}"
+
+
+@dataclass(frozen=True)
+class Row:
+    key: str
+    value: Mapping[str, Json]
+    etag: str
+
+
+@dataclass(frozen=True)
+class Insert:
+    """Fails with RowExists when the row is there already."""
+
+    key: str
+    value: Mapping[str, Json]
+
+
+@dataclass(frozen=True)
+class Put:
+    """Replaces the whole row. With `etag`: only if unchanged, else RowChanged. Without: insert or replace, last wins."""
+
+    key: str
+    value: Mapping[str, Json]
+    etag: str | None = None
+
+
+@dataclass(frozen=True)
+class Delete:
+    """With `etag`: only if unchanged, else RowChanged; a row that is gone is RowChanged too. Without: must exist."""
+
+    key: str
+    etag: str | None = None
+
+
+Write = Insert | Put | Delete
+
+#: Azure's limit of one transaction, and ours.
+MAX_COMMIT = 100
+
+
+class LinkStore(Protocol):
+    """State: small rows in partitions, changed by transactions within one partition."""
+
+    def get(self, place: Place, key: str) -> Row | None: ...
+
+    def scan(self, place: Place, first: str = "", last: str | None = None) -> Iterator[Row]:
+        """Rows with first <= key < last in key order (ordinal); `last` None = to the end."""
+        ...
+
+    def commit(self, place: Place, writes: Sequence[Write]) -> Mapping[str, str]:
+        """All or nothing, at most MAX_COMMIT writes, each row once. Answers the new ETag of every row written.
+
+        Raises RowExists or RowChanged naming the first row in the way, RowTooLarge before anything is sent,
+        Unavailable or NetworkDown when the storage does not answer (the commit may then have happened).
+        """
+        ...
+
+
+Why = Literal["push", "poll", "sweep", "user", "self", "wake"]
+
+
+@dataclass(frozen=True)
+class Ring:
+    """A doorbell, never data: look at this mailbox. `at` is when the ringer learnt that there is something to see (UTC)."""
+
+    mailbox: MailboxKey
+    why: Why
+    at: datetime
+
+
+class Bell(Protocol):
+    def ring(self, ring: Ring, delay_s: float = 0.0) -> None:
+        """Enqueues the ring so that a session sees it after `delay_s` seconds (0 to 7 days)."""
+        ...
+
+
+class Clock(Protocol):
+    def now(self) -> datetime:
+        """The time in UTC, aware."""
+        ...
+
+
+@dataclass(frozen=True)
+class WrappedKey:
+    """A data key wrapped by the vault; `kid` names the wrapping key and its version."""
+
+    kid: str
+    wrapped: bytes
+
+
+class Vault(Protocol):
+    """Wraps data keys. The wrapping key never leaves it; removing it makes everything wrapped by it unreadable."""
+
+    def wrap(self, data_key: bytes) -> WrappedKey: ...
+
+    def unwrap(self, key: WrappedKey) -> bytes: ...
