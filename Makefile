@@ -1,0 +1,29 @@
+# Every target does its own set-up; a second call starts at once. `make help` lists them.
+.PHONY: help run test check bench soak setup
+.DEFAULT_GOAL := help
+GROUP ?=
+
+help:
+	@echo "make run     the whole product locally: sandbox vendors, host, page"
+	@echo "make test    all tests (GROUP=unit|contract|system|browser for one group)"
+	@echo "make check   format, lint, types, import rules"
+	@echo "make bench   figures: import cost and others"
+	@echo "make soak    the long property runs (hours)"
+
+setup:
+	@bash scripts/setup.sh
+
+run: setup
+	@exec .venv/bin/python -m sandbox.run
+
+test: setup
+	@exec .venv/bin/python scripts/test.py $(GROUP)
+
+check: setup
+	@exec bash scripts/check.sh
+
+bench: setup
+	@exec .venv/bin/python scripts/bench.py
+
+soak: setup
+	@MAILSPAN_HISTORIES=$${MAILSPAN_HISTORIES:-50000} exec .venv/bin/python -m pytest tests/property -q
