@@ -176,9 +176,7 @@ def _usage(*, sign_certificates: bool) -> x509.KeyUsage:
 
 
 def _write_pair(cert_file: Path, key_file: Path, cert: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> None:
-    pem = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
+    pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     _replace(key_file, pem, 0o600)
     _replace(cert_file, cert.public_bytes(serialization.Encoding.PEM), 0o644)
 

@@ -97,7 +97,7 @@ class Gone(ItemError):
 
 
 class Refused(ItemError):
-    """The vendor refused the item as it is; `code` is `refused.<vendor code in lower case>`, `fields` are vendor field names."""
+    """The vendor refused the item as it is; `code` is `refused.<vendor code in lower case>`, `fields` vendor field names."""
 
     code = "refused"
 

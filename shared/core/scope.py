@@ -20,11 +20,19 @@ FOLDER = "Salesforce Emails"
 
 #: Domains that anyone can have an address at (behaviour.md E6, third layer). Own list of the widely known ones.
 FREE_MAIL = frozenset(
-    ["gmail.com", "googlemail.com", "yahoo.com", "yahoo.co.uk", "yahoo.de", "yahoo.fr", "ymail.com", "outlook.com", "hotmail.com", "hotmail.co.uk", "live.com", "msn.com", "icloud.com", "me.com", "mac.com", "aol.com", "gmx.com", "gmx.net", "gmx.de", "web.de", "t-online.de", "mail.com", "proton.me", "protonmail.com", "zoho.com", "yandex.com", "yandex.ru", "mail.ru", "qq.com", "163.com", "126.com", "orange.fr", "free.fr", "libero.it", "wanadoo.fr", "laposte.net", "comcast.net", "verizon.net", "att.net", "fastmail.com", "tutanota.com", "hey.com"]
+    "gmail.com googlemail.com yahoo.com yahoo.co.uk yahoo.de yahoo.fr ymail.com outlook.com hotmail.com hotmail.co.uk "
+    "live.com msn.com icloud.com me.com mac.com aol.com gmx.com gmx.net gmx.de web.de t-online.de mail.com proton.me "
+    "protonmail.com zoho.com yandex.com yandex.ru mail.ru qq.com 163.com 126.com orange.fr free.fr libero.it "
+    "wanadoo.fr laposte.net comcast.net verizon.net att.net fastmail.com tutanota.com hey.com".split()
 )
 
 #: Where a mail lies decides before anything else: folder role -> the rule that refuses.
-NEVER = {"drafts": "skipped.draft", "junkemail": "skipped.junk", "deleteditems": "skipped.deleted", "outbox": "skipped.draft"}
+NEVER = {
+    "drafts": "skipped.draft",
+    "junkemail": "skipped.junk",
+    "deleteditems": "skipped.deleted",
+    "outbox": "skipped.draft",
+}
 
 
 @dataclass(frozen=True)

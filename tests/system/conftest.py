@@ -1,0 +1,78 @@
+"""Real parts for the system tests: one Azurite for the run, a certificate authority, and hosts started on free ports."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import requests
+
+from sandbox.authority import Authority
+from sandbox.azurite import Azurite
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="session")
+def azurite() -> Iterator[Azurite]:
+    with Azurite() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return Authority(tmp_path_factory.mktemp("authority"))
+
+
+@dataclass
+class RunningHost:
+    """A host process: `https` is its address, `errors` the file with its stderr."""
+
+    process: subprocess.Popen[str]
+    http: str
+    https: str
+    errors: Path
+    ca: str
+
+    def call(self, method: str, path: str, **more: object) -> requests.Response:
+        return requests.request(method, self.https + path, verify=self.ca, timeout=20, **more)  # type: ignore[arg-type]
+
+    def stop(self) -> int:
+        self.process.terminate()
+        return self.process.wait(30)
+
+
+@pytest.fixture
+def start_host(authority: Authority, azurite: Azurite, tmp_path: Path) -> Iterator[Callable[..., RunningHost]]:
+    """start_host(app folder, **environment) -> RunningHost; every host started is ended with the test."""
+    started: list[RunningHost] = []
+
+    def start(app: Path, *more: str, **environment: str) -> RunningHost:
+        errors = tmp_path / f"host-{len(started)}.err"
+        command = [sys.executable, "-m", "sandbox.host", "--app", str(app), "--http-port", "0", "--https-port", "0",
+                   "--authority", str(authority.folder), *more]  # fmt: skip
+        values = {
+            **os.environ,
+            "PYTHONPATH": str(ROOT),
+            "AzureWebJobsStorage": azurite.connection_string,
+            **environment,
+        }
+        with errors.open("w") as stderr:
+            process = subprocess.Popen(command, cwd=ROOT, env=values, stdout=subprocess.PIPE, stderr=stderr, text=True)
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        assert line.startswith("listening "), errors.read_text()
+        http, https = (part.split("=", 1)[1] for part in line.split()[1:])
+        host = RunningHost(process, http, https, errors, str(authority.ca_file))
+        started.append(host)
+        return host
+
+    yield start
+    for host in started:
+        if host.process.poll() is None:
+            host.stop()
