@@ -1,0 +1,84 @@
+"""The vocabulary of two-way sync: item, seen, end, link, announcement. Frozen; canonical values only; no I/O.
+
+- `Item`: a kind and its fields, canonical at the border (text NFC and trimmed, times UTC, addresses lower case and sorted).
+- `Seen`: what a provider reported: id, version, the item or None for a confirmed tombstone.
+- `End`: what the link remembers of one side: id, last version, and the base: {field: digest}.
+- `Announcement`: one write that was about to be made, by the bases it leads to; a link keeps them in one order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+Side = Literal["mail", "crm"]
+SIDES: tuple[Side, Side] = ("mail", "crm")
+Value = str | tuple[str, ...]
+Fields = Mapping[str, Value]
+Digests = Mapping[str, str]
+State = Literal["live", "severed", "paused"]
+
+
+def other(side: Side) -> Side:
+    return "crm" if side == "mail" else "mail"
+
+
+@dataclass(frozen=True)
+class Item:
+    kind: str
+    fields: Fields
+
+
+@dataclass(frozen=True)
+class Seen:
+    """`key` is our own key where the provider shows it on the item (stamp or key field), else ""."""
+
+    id: str
+    version: str
+    item: Item | None
+    key: str = ""
+    marked: bool = True
+
+
+@dataclass(frozen=True)
+class End:
+    id: str = ""
+    version: str = ""
+    base: Digests = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Announcement:
+    """One write that was about to be made to `side`: the base either side will have for these fields once it has landed.
+
+    `create` when the write makes the item; then every field is in it.
+    """
+
+    side: Side
+    mail: Digests
+    crm: Digests
+    create: bool = False
+
+    def of(self, side: Side) -> Digests:
+        return self.mail if side == "mail" else self.crm
+
+
+@dataclass(frozen=True)
+class Link:
+    """A pair. `generation` counts how often its items were made anew; `made` is the side whose item we made ("" = neither);
+    `rule` says why the state is what it is; `gone` is the side whose deletion the brake holds back."""
+
+    key: str
+    kind: str
+    mail: End = End()
+    crm: End = End()
+    announced: tuple[Announcement, ...] = ()
+    generation: int = 0
+    made: Side | Literal[""] = ""
+    state: State = "live"
+    rule: str = ""
+    gone: Side | Literal[""] = ""
+
+    def end(self, side: Side) -> End:
+        return self.mail if side == "mail" else self.crm
