@@ -9,9 +9,12 @@ Rules that hold here:
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, NewType, Protocol
+
+from shared.core.errors import ItemError
+from shared.core.model import Fields, Item, Seen
 
 TenantId = NewType("TenantId", str)
 MailboxKey = NewType("MailboxKey", str)
@@ -128,3 +131,81 @@ class Vault(Protocol):
     def wrap(self, data_key: bytes) -> WrappedKey: ...
 
     def unwrap(self, key: WrappedKey) -> bytes: ...
+
+
+@dataclass(frozen=True)
+class Page:
+    """Changes of one kind. `listing`: part of a full listing, where absence means something once it is `done`."""
+
+    seen: tuple[Seen, ...]
+    cursor: str
+    done: bool
+    listing: bool = False
+
+
+@dataclass(frozen=True)
+class Send:
+    """One write at a provider. `version` is the version last seen: the write must be refused (Stale) if it is not that any
+    more. `key` is our own key, given with a create; a second create with it is refused as Stale."""
+
+    verb: Literal["create", "patch", "delete", "unmark"]
+    kind: str
+    id: str = ""
+    version: str = ""
+    fields: Fields = field(default_factory=dict)
+    key: str = ""
+
+
+@dataclass(frozen=True)
+class Sent:
+    """What the answer of the write itself said."""
+
+    id: str
+    version: str
+
+
+class Provider(Protocol):
+    """One side of two-way sync. Reports and takes canonical items; a batch answers each write in order, errors included."""
+
+    def changes(self, kind: str, cursor: str | None) -> Page:
+        """The page after `cursor`; None begins a full listing. Raises CursorExpired."""
+        ...
+
+    def read(self, kind: str, ids: Sequence[str]) -> Mapping[str, Seen]:
+        """The items as they are now; one that is gone has no item."""
+        ...
+
+    def find(self, kind: str, keys: Sequence[str]) -> Mapping[str, Seen]:
+        """Items that carry our keys, by key."""
+        ...
+
+    def twins(self, item: Item) -> Sequence[Seen]:
+        """Items with the same natural key, oldest first."""
+        ...
+
+    def write(self, sends: Sequence[Send]) -> Sequence[Sent | ItemError]: ...
+
+
+class Mailbox(Provider, Protocol):
+    """The mailbox side."""
+
+
+class Crm(Provider, Protocol):
+    """The CRM side."""
+
+
+@dataclass(frozen=True)
+class LedgerEntry:
+    """A decision about one item: which, what, why. Content-free; `item` is an HMAC."""
+
+    item: str
+    kind: str
+    rule: str
+    at: datetime
+    session_id: str
+    side: str = ""
+    fields: tuple[str, ...] = ()
+
+
+class Ledger(Protocol):
+    def note(self, entry: LedgerEntry) -> None: ...

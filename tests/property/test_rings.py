@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import greenlet
 
@@ -23,6 +23,7 @@ from shared.store.memory import MemoryStore
 
 PLACE = Place("state", TenantId("tenant"), "mailbox", "m")
 START = datetime(2026, 1, 1, tzinfo=UTC)
+TIME = re.compile(r"2026-01-01T[0-9:.]+Z")
 ACTORS = ("holder", "ringer 1", "ringer 2")
 
 
@@ -128,26 +129,18 @@ class Simulation:
         return [name for name, thread in self.threads.items() if not thread.dead]
 
     def fingerprint(self) -> str:
-        rows = [(row.key, self._timeless(row.value)) for row in self.store.scan(PLACE)]
-        queue = sorted((ring.at.isoformat(), ring.why, due > self.now()) for ring, due in self.queue)
-        seen = {name: [self._timeless_text(text) for text in texts] for name, texts in self.seen.items()}
-        order = sorted(self._times())
-        return json.dumps([rows, queue, seen, self.steps, len(self.pulls), order], sort_keys=True)
-
-    def _times(self) -> list[tuple[str, int]]:
-        """Which marks the pulls came after: all that matters of the clock."""
-        return [(name, sum(pull > ring.at for pull in self.pulls)) for name, ring in self.rings.items()]
-
-    @staticmethod
-    def _timeless(value: Mapping[str, Any]) -> dict[str, Any]:
-        return {name: v for name, v in value.items() if name not in ("until", "last_ok", "pulled_at", "promised")} | {
-            "pulled": bool(value.get("pulled_at")),
-            "promised": bool(value.get("promised")),
-        }
-
-    @staticmethod
-    def _timeless_text(text: str) -> str:
-        return "|".join(part for part in text.split("'") if not part.startswith("2026-01-01T00:00:1"))
+        """All that the future depends on; every time is replaced by its rank, since only the order of times matters."""
+        state = [
+            [(row.key, row.value) for row in self.store.scan(PLACE)],
+            sorted((records.text_of(ring.at), ring.why, records.text_of(due)) for ring, due in self.queue),
+            self.seen,
+            self.steps,
+            [records.text_of(pull) for pull in self.pulls],
+            {name: records.text_of(ring.at) for name, ring in self.rings.items()},
+        ]
+        text = json.dumps(state, sort_keys=True)
+        ranks = {time: str(rank) for rank, time in enumerate(sorted(set(TIME.findall(text))))}
+        return TIME.sub(lambda match: ranks[match[0]], text)
 
     def drain(self, dead: set[str]) -> None:
         """Runs what is queued, one after the other. A dead ringer's message comes back; a dead holder's is not waited for."""

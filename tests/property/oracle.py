@@ -1,0 +1,98 @@
+"""The lineage oracle: what must be true at the end of every history, whatever failed on the way. One sentence per verdict."""
+
+from __future__ import annotations
+
+from shared.core import fields as law
+from shared.core.model import SIDES
+from tests.property.world import KINDS, World, token
+
+
+def verdict(world: World) -> str:
+    """The first rule that is broken, or "" when all hold."""
+    for rule in (_once, _both_sides_alike, _leaves, _additions, _at_rest):
+        if broken := rule(world):
+            return broken
+    return ""
+
+
+def _once(world: World) -> str:
+    for side in SIDES:
+        for kind in KINDS:
+            items = [world.item(record) for record in world.sides[side].alive(kind)]
+            doubled = {item for item in items if items.count(item) > 1}
+            if doubled:
+                return f"doubled: item {min(doubled)} stands twice on {side}"
+            for item in range(1, world.lineage.items + 1):
+                known = {r.kind for r in world.sides[side].records.values() if _is(world, r, item)}
+                if item not in world.lineage.ended and kind in known and item not in items:
+                    return f"lost: item {item} is gone on {side} and nobody deleted it"
+    return ""
+
+
+def _is(world: World, record: object, item: int) -> bool:
+    return world.item(record) == item  # type: ignore[arg-type]
+
+
+def _both_sides_alike(world: World) -> str:
+    for kind in KINDS:
+        crm = {world.item(record): record for record in world.sides["crm"].alive(kind)}
+        for record in world.sides["mail"].alive(kind):
+            item = world.item(record)
+            if item in world.lineage.ended:
+                continue
+            if item not in crm:
+                return f"missing: item {item} is not on the crm side"
+            for one in law.KINDS[kind]:
+                mail_value, crm_value = record.fields[one.name], crm[item].fields[one.name]
+                if not any(law.narrow(kind, side, one.name, v) == w for side, v, w in (
+                    ("crm", mail_value, crm_value), ("mail", crm_value, mail_value))):  # fmt: skip
+                    return f"different: item {item}, field {one.name}"
+    return ""
+
+
+def _leaves(world: World) -> str:
+    """A value somebody replaced with full knowledge must not be the final one."""
+    replaced = set(world.lineage.parents.values())
+    for side in SIDES:
+        for kind in KINDS:
+            for record in world.sides[side].alive(kind):
+                if world.item(record) in world.lineage.ended:
+                    continue
+                for name, value in record.fields.items():
+                    if isinstance(value, str) and token(value) in replaced:
+                        return f"undone: {name} of item {world.item(record)} on {side} went back to {token(value)}"
+    return ""
+
+
+def _additions(world: World) -> str:
+    """What somebody added to a set, and nobody took out, stays."""
+    for record in world.sides["mail"].alive("note"):
+        item = world.item(record)
+        if item in world.lineage.ended:
+            continue
+        wanted = world.lineage.added.get(item, set()) - world.lineage.removed.get(item, set())
+        if missing := wanted - set(record.fields["tags"]):
+            return f"lost addition: {min(missing)} of item {item}"
+    return ""
+
+
+def _at_rest(world: World) -> str:
+    """Two more sessions write nothing and make the same calls."""
+    calls = []
+    for _ in range(2):
+        writes, before = _writes(world), _calls(world)
+        report = world.session()
+        if report is None or report.result != "ok":
+            return f"not well: the last session ended with {report and report.result}"
+        if _writes(world) != writes:
+            return "restless: a session with nothing to do wrote"
+        calls.append(_calls(world) - before)
+    return "" if calls[0] == calls[1] else f"restless: {calls[0]} calls and then {calls[1]}"
+
+
+def _writes(world: World) -> int:
+    return sum(side.writes for side in world.sides.values())
+
+
+def _calls(world: World) -> int:
+    return sum(side.calls for side in world.sides.values())
