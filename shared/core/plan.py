@@ -4,7 +4,8 @@ How a field is decided. Every side has known values: its base (position 0) and w
 of it (1, 2, ...). A side that holds a known value was not edited.
 - Both known at the same position, or equal in content: same.
 - Both known at different positions: the announcement of the later one did not finish; its source's value goes to its target.
-- One unknown: a person edited it; its value travels.
+- One unknown: a person edited it; its value travels. If the other side's value was announced to it and nobody knows whether
+  that landed, the edit may have met it unseen: the edit still travels, and the ledger says so.
 - Both unknown: a conflict; the field's winner takes it and the ledger says so. Sets merge element by element instead.
 
 A side that was not seen is as the link remembers it. Deletions and edits meet in `DECISIONS`, which docs/sync.md prints.
@@ -163,10 +164,13 @@ def _direction(link: Link, name: str, now: Mapping[Side, Value | None], digest_k
         if now["mail"] == now["crm"]:
             return None
         return law.field_of(link.kind, name).winner, True
-    if mail is None:
-        return "mail", False
-    if crm is None:
-        return "crm", False
+    if mail is None or crm is None:
+        edited: Side = "mail" if mail is None else "crm"
+        carried = crm if mail is None else mail
+        assert carried is not None
+        # the other side's value was on its way here: the edit may or may not have been made over it
+        met = carried > 0 and (law.field_of(link.kind, name).is_set or link.announced[carried - 1].side == edited)
+        return edited, met
     if mail == crm:
         return None
     source = other(link.announced[max(mail, crm) - 1].side)

@@ -67,8 +67,9 @@ class ItemSync:
     # what there is to do
 
     def _finish_open(self, held: Held, kind: str) -> None:
-        works = [Work(link, link) for link in links.unfinished(held.store, held.place, kind)]
-        works += self._held_due(held, kind)
+        found = {link.key: link for link in links.unfinished(held.store, held.place, kind)}
+        found |= {link.key: link for link in self._held_due(held, kind)}
+        works = [Work(link, link) for link in found.values()]
         for start in range(0, len(works), 200):
             batch = works[start : start + 200]
             self._read_again(kind, batch)
@@ -103,13 +104,14 @@ class ItemSync:
 
     def _works(self, held: Held, kind: str, side: Side, seen: Sequence[Seen]) -> list[Work]:
         works: dict[str, Work] = {}
+        taken: set[str] = set()  # twins adopted in this page
         for one in seen:
             link = links.by_id(held.store, held.place, side, one.id)
             if link is None and one.key:
                 link = self._own(held, side, one)
             stored, twin = link, None
             if link is None:
-                link, twin = self._new(held, kind, side, one)
+                link, twin = self._new(held, kind, side, one, taken)
             elif link.end(side).version == one.version and not link.announced and one.item is not None:
                 continue  # an echo, or a replay: nothing to look at
             elif (link := self._state(held, link, side, one)) is None:
@@ -119,6 +121,7 @@ class ItemSync:
             work = works.setdefault(link.key, Work(link, stored))
             work.link, work.seen[side] = link, one
             if twin is not None:
+                taken.add(twin.id)
                 work.seen[other(side)] = twin
         return list(works.values())
 
@@ -127,14 +130,16 @@ class ItemSync:
         link = links.load(held.store, held.place, links.key_of_item(one.key))
         return link if link is not None and not link.end(side).id and links.item_key(link) == one.key else None
 
-    def _new(self, held: Held, kind: str, side: Side, one: Seen) -> tuple[Link | None, Seen | None]:
+    def _new(self, held: Held, kind: str, side: Side, one: Seen, taken: set[str]) -> tuple[Link | None, Seen | None]:
         """A link for an item nobody linked yet, with the twin it adopts, if there is one."""
         if one.item is None or not one.marked:
             return None, None
         key = links.link_key(self._mailbox, kind, side, one.id)
         link = Link(key, kind, rule="created", **{side: End(one.id, one.version)})  # type: ignore[arg-type]
         for twin in self._sides[other(side)].twins(one.item):
-            if links.by_id(held.store, held.place, other(side), twin.id) is None and not twin.key:
+            if twin.id in taken or twin.key:
+                continue
+            if links.by_id(held.store, held.place, other(side), twin.id) is None:
                 return replace(link, rule="adopted", **{other(side): End(twin.id)}), twin  # type: ignore[arg-type]
         return link, None
 
@@ -264,6 +269,7 @@ class ItemSync:
                         answers[work.link.key][side] = answer
                     elif isinstance(answer, (Stale, Gone)):
                         stale[work.link.key] = work
+                        work.link = _taken_back(work.link, side)
                     else:
                         failed[work.link.key] = answer
                 held.extend()
@@ -348,19 +354,27 @@ class ItemSync:
         link = replace(work.link, announced=(), rule=problem.code)
         return [*links.writes(link, before=work.stored), Put(records.held(link.key), row)]
 
-    def _held_due(self, held: Held, kind: str) -> list[Work]:
-        works = []
+    def _held_due(self, held: Held, kind: str) -> list[Link]:
+        due = []
         for row in list(held.store.scan(held.place, *records.every("held"))):
             value = records.read(row)
             age = (held.now() - records.moment_of(value["since"])).total_seconds()
             if value["kind"] == kind and age >= HELD_RETRY_S:
                 held.commit([Delete(row.key, row.etag)])
                 if (link := links.load(held.store, held.place, row.key.removeprefix("held_"))) is not None:
-                    works.append(Work(link, link))
-        return works
+                    due.append(link)
+        return due
 
     def _note(self, held: Held, link: Link, rule: str, side: str = "", fields: tuple[str, ...] = ()) -> None:
         self._ledger.note(LedgerEntry(link.key, link.kind, rule, held.now(), held.session_id, side, fields))
+
+
+def _taken_back(link: Link, side: Side) -> Link:
+    """The link without its last announcement to `side`: the provider said that the write was not made."""
+    for position in range(len(link.announced) - 1, -1, -1):
+        if link.announced[position].side == side:
+            return replace(link, announced=(*link.announced[:position], *link.announced[position + 1 :]))
+    return link
 
 
 def bug_of(problem: Exception) -> Bug:

@@ -18,8 +18,10 @@ def verdict(world: World) -> str:
 def _once(world: World) -> str:
     for side in SIDES:
         for kind in KINDS:
-            items = [world.item(record) for record in world.sides[side].alive(kind)]
-            doubled = {item for item in items if items.count(item) > 1}
+            alive = world.sides[side].alive(kind)
+            items = [world.item(record) for record in alive]
+            marked = [world.item(record) for record in alive if record.marked]
+            doubled = {item for item in marked if marked.count(item) > 1}
             if doubled:
                 return f"doubled: item {min(doubled)} stands twice on {side}"
             for item in range(1, world.lineage.items + 1):

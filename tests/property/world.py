@@ -90,6 +90,7 @@ class World:
         self.notes: list[LedgerEntry] = []
         self.calm = False
         self.nested = False
+        self.twins: set[int] = set()
         self.sides: dict[Side, MemorySide] = {}
         for side in SIDES:
             made = FaultySide(side, self._before(side), self._after(side))
@@ -228,6 +229,7 @@ class World:
             twin |= {name: fields[name] for name in law.NATURAL_KEYS[kind]}
             self.sides[other(side)].create(kind, twin)
             self.counts["twins"] += 1
+            self.twins.add(item)
 
     def _fresh(self, kind: str, item: int) -> dict[str, Value]:
         fresh: dict[str, Value] = {}
@@ -244,7 +246,10 @@ class World:
         return made
 
     def _edit(self, side: Side, record: Record, item: int) -> None:
-        chosen = self.random.sample(law.KINDS[record.kind], self.random.randint(1, 3))
+        # twins whose natural key somebody changes before they meet are two items for everybody, also for the oracle
+        keyed = law.NATURAL_KEYS[record.kind] if item in self.twins else ()
+        editable = [one for one in law.KINDS[record.kind] if one.name not in keyed]
+        chosen = self.random.sample(editable, min(len(editable), self.random.randint(1, 3)))
         new: dict[str, Value] = {}
         for one in chosen:
             old = record.fields.get(one.name, "")
