@@ -67,8 +67,9 @@ class ItemSync:
     # what there is to do
 
     def _finish_open(self, held: Held, kind: str) -> None:
-        found = {link.key: link for link in links.unfinished(held.store, held.place, kind)}
-        found |= {link.key: link for link in self._held_due(held, kind)}
+        due, waiting = self._held_items(held, kind)
+        found = {link.key: link for link in links.unfinished(held.store, held.place, kind) if link.key not in waiting}
+        found |= {link.key: link for link in due}
         works = [Work(link, link) for link in found.values()]
         for start in range(0, len(works), 200):
             batch = works[start : start + 200]
@@ -123,6 +124,8 @@ class ItemSync:
             if twin is not None:
                 taken.add(twin.id)
                 work.seen[other(side)] = twin
+        # what is not finished is decided with both ends at hand
+        self._read_again(kind, [work for work in works.values() if work.link.announced])
         return list(works.values())
 
     def _own(self, held: Held, side: Side, one: Seen) -> Link | None:
@@ -272,6 +275,7 @@ class ItemSync:
                         work.link = _taken_back(work.link, side)
                     else:
                         failed[work.link.key] = answer
+                        work.link = _taken_back(work.link, side)
                 held.extend()
         for work in works:
             if work.link.key in failed:
@@ -351,19 +355,22 @@ class ItemSync:
         retry = records.text_of(held.now())
         self._note(held, work.link, problem.code, fields=getattr(problem, "fields", ()))
         row = records.row(code=problem.code, place=place, kind=work.link.kind, since=retry)
-        link = replace(work.link, announced=(), rule=problem.code)
+        link = replace(work.link, rule=problem.code)  # what was announced before and may have landed stays known
         return [*links.writes(link, before=work.stored), Put(records.held(link.key), row)]
 
-    def _held_due(self, held: Held, kind: str) -> list[Link]:
-        due = []
+    def _held_items(self, held: Held, kind: str) -> tuple[list[Link], set[str]]:
+        """(links of held items whose time has come, keys of those that still wait)."""
+        due, waiting = [], set()
         for row in list(held.store.scan(held.place, *records.every("held"))):
-            value = records.read(row)
+            value, key = records.read(row), row.key.removeprefix("held_")
             age = (held.now() - records.moment_of(value["since"])).total_seconds()
-            if value["kind"] == kind and age >= HELD_RETRY_S:
+            if age < HELD_RETRY_S:
+                waiting.add(key)
+            elif value["kind"] == kind:
                 held.commit([Delete(row.key, row.etag)])
-                if (link := links.load(held.store, held.place, row.key.removeprefix("held_"))) is not None:
+                if (link := links.load(held.store, held.place, key)) is not None:
                     due.append(link)
-        return due
+        return due, waiting
 
     def _note(self, held: Held, link: Link, rule: str, side: str = "", fields: tuple[str, ...] = ()) -> None:
         self._ledger.note(LedgerEntry(link.key, link.kind, rule, held.now(), held.session_id, side, fields))

@@ -22,6 +22,8 @@ def _once(world: World) -> str:
             items = [world.item(record) for record in alive]
             marked = [world.item(record) for record in alive if record.marked]
             doubled = {item for item in marked if marked.count(item) > 1}
+            # a twin that was unmarked when the two met is an item of its own once somebody marks it again
+            doubled -= world.lineage.ended & world.twins
             if doubled:
                 return f"doubled: item {min(doubled)} stands twice on {side}"
             for item in range(1, world.lineage.items + 1):
