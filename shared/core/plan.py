@@ -174,7 +174,9 @@ def _direction(link: Link, name: str, now: Mapping[Side, Value | None], digest_k
     if mail == crm:
         return None
     source = other(link.announced[max(mail, crm) - 1].side)
-    return (source, False) if now[source] is not None else None
+    if now[source] is None:
+        return None
+    return source, law.field_of(link.kind, name).is_set and now[other(source)] is not None  # a merged set has two sources
 
 
 def _merge_set(

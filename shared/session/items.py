@@ -282,7 +282,7 @@ class ItemSync:
                 done.append(self._hold(held, work, failed[work.link.key]))
             elif work.link.key not in stale:
                 done.append(self._landed(held, work, answers[work.link.key]))
-        return list(stale.values())
+        return [work for key, work in stale.items() if key not in failed]
 
     def _send(self, work: Work, side: Side) -> Send | None:
         assert work.plan is not None
