@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from shared.core import fields as law
-from shared.core.errors import NetworkDown, Refused, SyncError
+from shared.core.errors import ItemError, NetworkDown, Refused, SyncError
 from shared.core.model import SIDES, Side, Value, other
 from shared.core.plan import Plan, classify
 from shared.ports import Insert, LedgerEntry, MailboxKey, Place, Ring, Row, Send, Sent, TenantId, Write
@@ -56,7 +56,11 @@ class FaultySide(MemorySide):
     def write(self, sends: Sequence[Send]) -> Sequence[Sent | SyncError]:  # type: ignore[override]
         refuse = self.refuse  # type: ignore[attr-defined]
         refused = {n for n in range(len(sends)) if refuse()}
-        answers = iter(super().write([send for n, send in enumerate(sends) if n not in refused]))
+        made = super().write([send for n, send in enumerate(sends) if n not in refused])
+        for answer in made:
+            if isinstance(answer, ItemError):
+                self.counts[type(answer).__name__] += 1  # type: ignore[attr-defined]
+        answers = iter(made)
         return [Refused("refused.validation", ("title",)) if n in refused else next(answers) for n in range(len(sends))]
 
 
@@ -95,6 +99,7 @@ class World:
         for side in SIDES:
             made = FaultySide(side, self._before(side), self._after(side))
             made.refuse = self._refuses  # type: ignore[attr-defined]
+            made.counts = self.counts  # type: ignore[attr-defined]
             self.sides[side] = made
 
     # the clock, the bell, the ledger and the store that sessions get
@@ -133,7 +138,7 @@ class World:
                 self.counts["concurrent edits"] += 1
                 self.act(concurrent=True)
             if what == "changes" and self.random.random() < 0.02:
-                self.counts["dead cursors"] += 1
+                self.counts["CursorExpired"] += 1
                 self.sides[side].generation += 1
             if what == "write" and self.random.random() < 0.01:
                 self._zombie()
@@ -183,7 +188,7 @@ class World:
         except Crash:
             self.time += timedelta(seconds=100)
             return None
-        self.counts[report.result] += 1
+        self.counts["LeaseLost" if report.result == "lease.lost" else report.result] += 1
         return report
 
     # users
@@ -289,5 +294,3 @@ class World:
         for _ in range(6):
             self.session()
             self.time += timedelta(minutes=1)
-
-
