@@ -102,12 +102,13 @@ class MemorySide:
             ordered = sorted((r for r in found if not r.deleted and r.id > listing_after), key=lambda r: r.id)
             page = ordered[:PAGE]
             done = len(ordered) <= PAGE
-            following = f"{self.generation}:at:{began}" if done else f"{self.generation}:list:{began}:{page[-1].id}"
         else:
             overlap = OVERLAP if self.side == "crm" else 0
             page = sorted((r for r in found if r.changed_at > since - overlap), key=lambda r: r.changed_at)
-            done, following = True, f"{self.generation}:at:{began}"
+            done = True
         answer = tuple(self._seen(record) for record in page)
+        self.before("page")  # users go on while the answer is made
+        following = f"{self.generation}:at:{began}" if done else f"{self.generation}:list:{began}:{page[-1].id}"
         self.after("changes")
         return Page(answer, following, done, listing)
 
@@ -142,14 +143,14 @@ class MemorySide:
 
     def _write(self, send: Send) -> Sent | ItemError:
         if send.verb == "create":
-            if self.keyed and any(r.key == send.key for r in self.records.values()):
+            if self.keyed and send.key and any(r.key == send.key for r in self.records.values()):
                 return Stale()
             record = self.create(send.kind, send.fields, key=send.key, by="us")
         else:
             record = self.records[send.id]
             if record.deleted:
                 return Gone()
-            if str(record.version) != send.version:
+            if send.version not in ("*", str(record.version)):  # "*" is any version, RFC 9110 13.1.1
                 return Stale()
             if send.verb == "patch":
                 self.edit(record, send.fields)

@@ -9,7 +9,7 @@ from tests.property.world import KINDS, World, token
 
 def verdict(world: World) -> str:
     """The first rule that is broken, or "" when all hold."""
-    for rule in (_once, _both_sides_alike, _leaves, _additions, _at_rest):
+    for rule in (_once, _both_sides_alike, _leaves, _additions, _stays_deleted, _at_rest):
         if broken := rule(world):
             return broken
     return ""
@@ -77,6 +77,15 @@ def _additions(world: World) -> str:
         wanted = world.lineage.added.get(item, set()) - world.lineage.removed.get(item, set())
         if missing := wanted - set(record.fields["tags"]):
             return f"lost addition: {min(missing)} of item {item}"
+    return ""
+
+
+def _stays_deleted(world: World) -> str:
+    """What was deleted while all was in step, and nobody touched again, does not come back."""
+    for item, side in sorted(world.lineage.clean):
+        for kind in KINDS:
+            if any(world.item(record) == item for record in world.sides[side].alive(kind)):  # type: ignore[index]
+                return f"came back: item {item} on {side}"
     return ""
 
 

@@ -42,6 +42,7 @@ class Lineage:
     added: dict[int, set[str]] = field(default_factory=dict)
     removed: dict[int, set[str]] = field(default_factory=dict)
     ended: set[int] = field(default_factory=set)  # items somebody deleted or unmarked
+    clean: set[tuple[int, str]] = field(default_factory=set)  # deleted there when all was in step, and never touched since
     items: int = 0
     tokens: int = 0
 
@@ -213,16 +214,28 @@ class World:
             return
         record = self.random.choice(alive)
         item = self.item(record)
+        self.lineage.clean -= {(item, s) for s in SIDES if roll < 0.75 or 0.83 <= roll < 0.90}
         if roll < 0.75:
             self._edit(side, record, item)
         elif roll < 0.83:
             self.lineage.ended.add(item)
+            if item not in self.twins and self._in_step(side, record, item):
+                self.lineage.clean.add((item, side))
             self.sides[side].remove(record)
         elif roll < 0.90 and side == "mail":
             self.lineage.ended.add(item)
             self.sides[side].mark(record, not record.marked)
         else:
             self.sides[side].open(record)
+
+    def _in_step(self, side: Side, record: Record, item: int) -> bool:
+        """Whether the item's two ends hold the same, and are marked."""
+        ends = [r for r in self.sides[other(side)].alive(record.kind) if self.item(r) == item]
+        return len(ends) == 1 and ends[0].marked and record.marked and all(
+            law.same(record.kind, side, name, value, ends[0].fields[name])
+            or law.same(record.kind, other(side), name, ends[0].fields[name], value)
+            for name, value in record.fields.items()
+        )  # fmt: skip
 
     def _create(self, side: Side, kind: str) -> None:
         self.lineage.items += 1
