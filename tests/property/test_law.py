@@ -45,6 +45,10 @@ def test_no_edit_is_lost_undone_or_doubled_in_any_history(total: Sum) -> None:
     assert total.broken == []
 
 
+def test_no_session_meets_a_row_it_did_not_expect(total: Sum) -> None:
+    assert total.counts["store errors"] == 0
+
+
 def test_every_history_has_at_least_thirty_acts(total: Sum) -> None:
     assert total.counts["acts"] >= 30 * HISTORIES
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from shared.core import fields as law
-from shared.core.errors import ItemError, NetworkDown, Refused, SyncError
+from shared.core.errors import ItemError, NetworkDown, Refused, StoreError, SyncError
 from shared.core.model import SIDES, Side, Value, other
 from shared.core.plan import Plan, classify
 from shared.ports import Insert, LedgerEntry, MailboxKey, Place, Ring, Row, Send, Sent, TenantId, Write
@@ -187,6 +187,10 @@ class World:
                 ring, place=PLACE, store=self, bell=self, clock=self, session_id=f"s{self.time:%f}", parts=lambda: [sync]
             )  # type: ignore[arg-type]
         except Crash:
+            self.time += timedelta(seconds=100)
+            return None
+        except StoreError:  # rises to the host, which tries again later
+            self.counts["store errors"] += 1
             self.time += timedelta(seconds=100)
             return None
         self.counts["LeaseLost" if report.result == "lease.lost" else report.result] += 1
