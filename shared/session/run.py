@@ -4,19 +4,22 @@ Rules that hold here:
 - A ring that is answered, or whose mailbox is unknown, paused or backing off, costs one query and no vendor call: the parts
   are made only after the lease is held.
 - The state row is written with the release, in one transaction; `pulled_at` is when the pull *began*.
-- An error's class says what happens (`core.errors`): a table, not branches. What is not a SyncError rises to the host, which
-  retries the message and at last puts it to the poison queue; `mark_broken` then backs the mailbox off.
+- An error's class says what happens (`core.errors`). What is nobody's to wait for rises to the host, which retries the
+  message and at last puts it to the poison queue; `mark_broken` then backs the mailbox off. The lease is given back first:
+  a retry that found it held would count as answered, and the poison queue would never be reached.
+- A row of newer code parks the mailbox: nothing is written over it, the sweep tries again.
 """
 
 from __future__ import annotations
 
+import contextlib
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
-from shared.core.errors import BudgetSpent, LeaseLost, MailboxError, OrgError, Retry, StoreError, SyncError
+from shared.core.errors import BudgetSpent, LeaseLost, MailboxError, NewerRow, OrgError, Retry, SyncError
 from shared.ports import Bell, Clock, LinkStore, Place, Put, Ring, Write
 from shared.session import lease, records, rings
 
@@ -82,7 +85,10 @@ def run_session(
     """Answers one ring. Raises what is neither a SyncError nor ours to translate."""
     settings = settings or SessionSettings()
     began = clock.now()
-    head = rings.read_head(store, place)
+    try:
+        head = rings.read_head(store, place)
+    except NewerRow as newer:
+        return _report(ring, newer.code, began, clock)
     if refusal := _refusal(head, ring, began):
         return _report(ring, refusal, began, clock)
     rings.leave_mark(store, place, head.wake, ring)
@@ -120,12 +126,14 @@ def _holding(
             total = _added(total, part.run(held))
     except LeaseLost:
         return _report(ring, LeaseLost.code, began, held.clock)
-    except StoreError:
-        raise
-    except SyncError as stopped:
+    except (Retry, BudgetSpent, MailboxError, OrgError, NewerRow) as stopped:
         _stop(held, ring, state, bell, stopped)
         rings.answer_wake(held.store, bell, held.place, ring, None)
         return _report(ring, stopped.code, began, held.clock, total)
+    except Exception:
+        with contextlib.suppress(SyncError):
+            held.release()
+        raise
     complete = not total.again
     state |= {"stage": "active", "failures": 0, "not_before": "", "health": "ok", "last_ok": records.text_of(held.now())}
     if complete:
@@ -136,7 +144,8 @@ def _holding(
         return _report(ring, LeaseLost.code, began, held.clock, total)
     if delay := _next_ring(ring, total, settings):
         bell.ring(Ring(ring.mailbox, "self", held.now()), delay[0])
-    rings.answer_wake(held.store, bell, held.place, ring, pull_began if complete else None)
+    if complete:  # else the ring just made speaks for the mark too
+        rings.answer_wake(held.store, bell, held.place, ring, pull_began)
     return _report(ring, "ok", began, held.clock, total)
 
 
@@ -162,6 +171,8 @@ def _stop(held: lease.Held, ring: Ring, state: dict[str, Any], bell: Bell, stopp
             delay = max(after or 0.0, _back_off(state["failures"], held.session_id) if after is None else 0.0)
         case BudgetSpent(until=until):
             delay = max(0.0, (until - now).total_seconds())
+        case NewerRow():
+            delay = BACK_OFF_MIN[-1] * 60.0
         case MailboxError() | OrgError():
             state["stage"] = "waiting"
     if delay is not None:
