@@ -39,16 +39,19 @@ class Timer:
         self._now, self._timeout_s = now, timeout_s
         self._file = state / f"timer-{function.name}.json"
         self._running = asyncio.Lock()
-        next_run(self.schedule, now())  # a schedule that does not parse stops the start
+        started = now()
+        self._due = next_run(self.schedule, self._last(started))  # a schedule that does not parse stops the start
+        self._past_due = self._due <= started
 
-    def _last(self) -> datetime:
+    def _last(self, otherwise: datetime) -> datetime:
         with contextlib.suppress(OSError, ValueError, KeyError):
             return datetime.fromisoformat(json.loads(self._file.read_text())["last"])
-        return self._now()
+        return otherwise
 
     async def run(self, *, past_due: bool = False) -> None:
         async with self._running:
-            last, began = self._last(), self._now()
+            began = self._now()
+            last = self._last(began)
             self._file.write_text(json.dumps({"last": began.isoformat()}))
             info = {
                 "IsPastDue": past_due,
@@ -69,16 +72,14 @@ class Timer:
 
     async def keep(self) -> None:
         """Runs the timer for ever. The clock may jump; it is looked at every second."""
-        due = next_run(self.schedule, self._last())
-        past_due = due <= self._now()
         if str(self.function.trigger.get("runOnStartup", "")).lower() == "true":
             await self.run()
         while True:
-            if self._now() >= due:
-                await self.run(past_due=past_due)
-                past_due = False
-                due = next_run(self.schedule, self._now())
-            wait = (due - self._now()).total_seconds()
+            if self._now() >= self._due:
+                await self.run(past_due=self._past_due)
+                self._past_due = False
+                self._due = next_run(self.schedule, self._now())
+            wait = (self._due - self._now()).total_seconds()
             await asyncio.sleep(max(0.01, min(1.0, wait)))
 
 

@@ -1,0 +1,32 @@
+"""The queue's doors: one message is one session of one mailbox; what failed too often makes its mailbox back off."""
+
+import logging
+
+import azure.functions as func
+
+bp = func.Blueprint()
+log = logging.getLogger("mailspan")
+
+
+@bp.function_name("session")
+@bp.queue_trigger(arg_name="msg", queue_name="sessions", connection="AzureWebJobsStorage")
+def session(msg: func.QueueMessage) -> None:
+    from shared.core.ringing import NotARing
+    from shared.wire import wire
+
+    try:
+        wire().session(msg.get_body().decode())
+    except NotARing:
+        log.error('{"event": "not a ring"}')  # nothing to retry: it names no mailbox we know
+
+
+@bp.function_name("session_poison")
+@bp.queue_trigger(arg_name="msg", queue_name="sessions-poison", connection="AzureWebJobsStorage")
+def session_poison(msg: func.QueueMessage) -> None:
+    from shared.core.ringing import NotARing
+    from shared.wire import wire
+
+    try:
+        wire().poisoned(msg.get_body().decode())
+    except NotARing:
+        log.error('{"event": "not a ring"}')
