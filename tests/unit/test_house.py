@@ -112,3 +112,10 @@ def test_the_readmes_two_commands_exist() -> None:
         assert command.split()[1] in targets
     assert "make test" in (ROOT / ".ci/run").read_text()
     assert os.access(ROOT / ".ci/run", os.X_OK)
+
+
+def test_the_tables_of_docs_sync_are_what_the_code_says() -> None:
+    ended = subprocess.run(
+        [sys.executable, "scripts/sync_doc.py", "--check"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 0, ended.stderr
