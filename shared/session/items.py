@@ -6,7 +6,8 @@ Rules that hold here (design sections 3 to 5), in the order in which they happen
   announcements and, for the last links of a page, carries the page's cursor.
 - A base is what was read, or what was sent narrowed; never a read-back. A version comes from the write's own answer.
 - Stale is read again and planned again, three times; what is still stale then waits for the next session, announced.
-- An item whose planning fails in our own code is held with its place; more than 20 or 5 % of a page rise.
+- An item whose planning fails in our own code is held with its place; more than 20 and 5 % of a
+  session's items rise to the host.
 """
 
 from __future__ import annotations
@@ -52,6 +53,7 @@ class ItemSync:
     ) -> None:  # fmt: skip
         self._kinds, self._sides, self._ledger = kinds, sides, ledger
         self._mailbox, self._digest_key = mailbox, digest_key
+        self._bugs = self._plans = 0  # of this session
 
     def run(self, held: Held) -> PartReport:
         found = 0
@@ -213,14 +215,15 @@ class ItemSync:
         self._commit(held, done, last)
 
     def _planned(self, held: Held, works: Sequence[Work], done: list[list[Write]]) -> list[Work]:
-        planned, bugs = [], 0
+        planned = []
         for work in works:
+            self._plans += 1
             try:
                 work.plan = self._plan(work)
                 planned.append(work)
             except Exception as problem:
-                bugs += 1
-                if bugs > max(MAX_BUGS, len(works) * MAX_BUGS_SHARE):
+                self._bugs += 1
+                if self._bugs > max(MAX_BUGS, self._plans * MAX_BUGS_SHARE):
                     raise
                 done.append(self._hold(held, work, bug_of(problem)))
         return planned

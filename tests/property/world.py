@@ -95,6 +95,7 @@ class World:
         self.notes: list[LedgerEntry] = []
         self.calm = False
         self.nested = False
+        self.sync = WatchedSync
         self.twins: set[int] = set()
         self.sides: dict[Side, MemorySide] = {}
         for side in SIDES:
@@ -179,7 +180,7 @@ class World:
 
     def session(self) -> SessionReport | None:
         """One session; None when it crashed (its lease then has to run out)."""
-        sync = WatchedSync(KINDS, self.sides, self, mailbox="m", digest_key=DIGEST_KEY)
+        sync = self.sync(KINDS, self.sides, self, mailbox="m", digest_key=DIGEST_KEY)
         sync.cells = self.cells
         ring = Ring(MailboxKey("m"), "user", self.now())
         try:
