@@ -132,4 +132,7 @@ def _response(returned: Any) -> web.Response:
     response = web.Response(status=int(parts["status_code"].value), body=parts["body"].value)
     for name, header in (parts.get("headers") or {}).items():
         response.headers[name] = header.value
+    for cookie in parts.get("cookies") or ():
+        for morsel in cookie.values():
+            response.headers.add("Set-Cookie", morsel.OutputString())
     return response

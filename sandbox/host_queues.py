@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import binascii
 import contextlib
 import json
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -99,7 +99,7 @@ class Queues:
             try:
                 messages = await asyncio.to_thread(self._receive, client)
             except AzureError as problem:
-                print(f"queue {queue}: {type(problem).__name__}, trying again", flush=True)
+                print(f"queue {queue}: {type(problem).__name__}, trying again", file=sys.stderr, flush=True)
                 messages = []
             for message in messages:
                 task = asyncio.create_task(self._handle(function, queue, client, message))
@@ -119,15 +119,22 @@ class Queues:
 
     async def _handle(self, function: Function, queue: str, client: Any, message: QueueMessage) -> None:
         renewing = asyncio.create_task(self._renew(client, message))
+        well = False
         try:
             body = base64.b64decode(message.content, validate=True) if self._rules.base64 else message.content.encode()
             await self.run(function, body, message)
-        except (InvocationFailed, binascii.Error):
+            well = True
+        except (InvocationFailed, ValueError, AzureError) as problem:  # not base64, or an output that storage refused
+            if not isinstance(problem, InvocationFailed):
+                print(f"queue {queue}: {type(problem).__name__}", file=sys.stderr, flush=True)
+        finally:
             renewing.cancel()
-            await self._failed(queue, client, message)
-        else:
-            renewing.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await renewing
+        if well:
             await asyncio.to_thread(client.delete_message, message.id, message.pop_receipt)
+        else:
+            await self._failed(queue, client, message)
 
     async def run(self, function: Function, body: bytes, message: QueueMessage | None = None) -> None:
         """Invokes a queue function with `body`, as the trigger or an admin call does."""

@@ -97,7 +97,9 @@ async def load(folder: Path) -> list[Function]:
 def _function(metadata: Any) -> Function:
     bindings = [json.loads(text) for text in metadata.raw_bindings]
     trigger = next(binding for binding in bindings if str(binding["type"]).lower().endswith("trigger"))
-    outputs = {b["name"]: b for b in bindings if str(b.get("direction", "")).lower() == "out"}
+    outputs = {
+        b["name"]: b for b in bindings if str(b["type"]).lower() == "queue" and str(b.get("direction", "")).lower() == "out"
+    }
     return Function(metadata.name, metadata.function_id, trigger, outputs)
 
 

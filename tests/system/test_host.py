@@ -76,7 +76,9 @@ def test_http_refuses_as_the_real_host_does(host: RunningHost, method: str, path
 
 
 def test_the_literal_route_wins_over_the_pattern(host: RunningHost) -> None:
-    assert host.call("GET", "/api/echo/literal").text == "literal"
+    answer = host.call("GET", "/api/echo/literal")
+    assert answer.text == "literal"
+    assert answer.headers["Set-Cookie"] == "seen=yes; HttpOnly; Path=/"
 
 
 def test_a_failing_message_is_tried_three_times_and_then_poison_while_others_go_on(host: RunningHost, seen: Seen) -> None:
@@ -84,6 +86,12 @@ def test_a_failing_message_is_tried_three_times_and_then_poison_while_others_go_
     events = seen.until(lambda all_: {"poison": "poison"} in all_)
     assert [e["count"] for e in events if e.get("queue") == "poison"] == [1, 2, 3]
     assert {e["queue"] for e in events if "queue" in e} == {"one", "two", "poison"}
+
+
+def test_a_message_whose_output_storage_refuses_is_retried_and_then_poison(host: RunningHost, seen: Seen) -> None:
+    assert host.call("POST", "/api/enqueue", json=["large"]).status_code == 202
+    events = seen.until(lambda all_: {"poison": "large"} in all_)
+    assert [e["count"] for e in events if e.get("queue") == "large"] == [1, 2, 3]
 
 
 def test_admin_runs_a_timer_and_a_queue_function_by_hand(host: RunningHost, seen: Seen) -> None:

@@ -24,7 +24,9 @@ def echo(req: func.HttpRequest) -> func.HttpResponse:
 
 @bp.route("echo/literal", methods=["GET"])
 async def literal(req: func.HttpRequest) -> func.HttpResponse:
-    return func.HttpResponse("literal")
+    response = func.HttpResponse("literal")
+    response.headers["Set-Cookie"] = "seen=yes; Path=/; HttpOnly"
+    return response
 
 
 @bp.route("fail", methods=["GET"])
@@ -45,9 +47,12 @@ def enqueue(req: func.HttpRequest, out: func.Out[typing.List[str]]) -> func.Http
 
 
 @bp.queue_trigger(arg_name="msg", queue_name="work", connection="AzureWebJobsStorage")
-def work(msg: func.QueueMessage) -> None:
+@bp.queue_output(arg_name="out", queue_name="elsewhere", connection="AzureWebJobsStorage")
+def work(msg: func.QueueMessage, out: func.Out[str]) -> None:
     text = msg.get_body().decode()
     saw(queue=text, count=msg.dequeue_count)
+    if text == "large":
+        out.set("x" * 100_000)
     if text == "poison":
         raise ValueError("on purpose")
 
