@@ -200,7 +200,7 @@ class _TextOnly(HTMLParser):
         self.hidden = 0
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.hidden += tag in self._HIDDEN
+        self.hidden = 0 if tag == "body" else self.hidden + (tag in self._HIDDEN)
         if tag in self._BLOCKS:
             self.pieces.append("\n")
 
@@ -228,7 +228,7 @@ def compose(content: Content, message_id: str, sent: datetime) -> bytes:
     mail["Subject"] = " ".join(content.subject.split())
     for name, people in (("From", content.author and (content.author,)), ("To", content.to), ("Cc", content.cc), ("Bcc", content.bcc)):  # fmt: skip
         if people:
-            mail[name] = ", ".join(formataddr((person.name, person.address)) for person in people)
+            mail[name] = ", ".join(formataddr((" ".join(person.name.split()), person.address)) for person in people)
     mail["Date"] = format_datetime(sent)
     mail["Message-ID"] = message_id
     for name, value in content.headers:
