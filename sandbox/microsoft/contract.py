@@ -1,0 +1,161 @@
+"""The vendor's contract: every answer of the stand-in, and every body sent to it, held to Graph's own model.
+
+Rules that hold here: the vendor's schema is read from `../shared/contracts/graph/graph.schema.json` and is never copied into
+this repository; where it is absent the checks are off and `Contract.note` says so. Types are closed: an unknown property is a
+violation. Collections, delta items, error envelopes and $batch parts have small schemas here, which hold without the
+vendor's file too. An answer may show only what was selected.
+
+It must never repair an answer.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import jsonschema_rs
+
+from sandbox.microsoft import odata
+
+SCHEMA_FILE = Path(__file__).resolve().parents[2].parent / "shared" / "contracts" / "graph" / "graph.schema.json"
+
+_TEXT = {"type": "string", "minLength": 1}
+_TEXTS = {"type": "object", "additionalProperties": {"type": "string"}}
+
+
+def _closed(properties: Mapping[str, Any], required: list[str]) -> dict[str, Any]:
+    return {"type": "object", "properties": dict(properties), "required": required, "additionalProperties": False}
+
+
+_ERROR = _closed(
+    {
+        "error": _closed(
+            {
+                "code": _TEXT,
+                "message": _TEXT,
+                "innerError": _closed({"date": _TEXT, "request-id": _TEXT, "client-request-id": _TEXT},
+                                      ["date", "request-id", "client-request-id"]),
+            },
+            ["code", "message", "innerError"],
+        )
+    },
+    ["error"],
+)  # fmt: skip
+_BATCH_PART = _closed(
+    {"id": _TEXT, "status": {"type": "integer", "minimum": 200, "maximum": 599}, "headers": _TEXTS, "body": {}},
+    ["id", "status"],
+)
+_OWN: Mapping[str, Any] = {
+    "error": _ERROR,
+    "batch": _closed({"responses": {"type": "array", "items": _BATCH_PART}}, ["responses"]),
+    "translatedIds": _closed(
+        {
+            "@odata.context": _TEXT,
+            "value": {
+                "type": "array",
+                "items": _closed(
+                    {
+                        "sourceId": _TEXT,
+                        "targetId": _TEXT,
+                        "errorDetails": _closed({"code": _TEXT, "message": _TEXT}, ["code"]),
+                    },
+                    ["sourceId"],
+                ),
+            },
+        },
+        ["value"],
+    ),
+}
+_REMOVED = _closed(
+    {"id": _TEXT, "@removed": _closed({"reason": {"enum": ["deleted", "changed"]}}, ["reason"])}, ["id", "@removed"]
+)
+#: what each type's answers must carry besides what the model says
+_REQUIRED: Mapping[str, list[str]] = {
+    "message": ["id", "@odata.etag"],
+    "subscription": ["id", "resource", "changeType", "expirationDateTime", "notificationUrl"],
+    "changeNotificationCollection": ["value"],
+    "mailboxSettings": [],
+}
+
+
+class Contract:
+    """`kind`s: a type name, `type[]` for a collection, `type[+]` for a delta page, `raw`, or one of our own schemas."""
+
+    def __init__(self, schema_file: Path = SCHEMA_FILE) -> None:
+        self.schema_file = schema_file
+        self._validators: dict[str, jsonschema_rs.Validator] = {}
+
+    @cached_property
+    def _definitions(self) -> dict[str, Any] | None:
+        if not self.schema_file.is_file():
+            return None
+        definitions: dict[str, Any] = json.loads(self.schema_file.read_text())["$defs"]
+        return definitions
+
+    @property
+    def note(self) -> str:
+        """One sentence for `GET {world}/contracts`."""
+        if self._definitions is None:
+            return f"Microsoft Graph: checks of types are off, because {self.schema_file} is absent."
+        return f"Microsoft Graph: every answer with a body is checked against {self.schema_file.name}."
+
+    def problems(self, kind: str, value: Any) -> list[str]:
+        """A sentence per violation of a request body against a type of the model; none where the contract is absent."""
+        if self._definitions is None:
+            return []
+        return [_sentence(error) for error in self._validator(kind).iter_errors(value)]
+
+    def answer_problems(self, kind: str, status: int, answered: Any, query: Mapping[str, str]) -> list[str] | None:
+        """A sentence per violation of an answer; None = could not be checked."""
+        kind = "error" if status >= 400 else kind
+        if kind == "raw":
+            return []
+        if kind not in _OWN and self._definitions is None:
+            return None
+        found = [_sentence(error) for error in self._validator(f"answer:{kind}").iter_errors(answered)]
+        if status < 400:
+            found += _unselected(kind, answered, query)
+        return found
+
+    def _validator(self, kind: str) -> jsonschema_rs.Validator:
+        if kind not in self._validators:
+            schema = {**self._schema(kind), "$defs": self._definitions or {}}
+            self._validators[kind] = jsonschema_rs.validator_for(schema)
+        return self._validators[kind]
+
+    def _schema(self, kind: str) -> dict[str, Any]:
+        is_answer, kind = kind.startswith("answer:"), kind.removeprefix("answer:")
+        if kind in _OWN:
+            return dict(_OWN[kind])
+        name, _, many = kind.partition("[")
+        item: dict[str, Any] = {"$ref": f"#/$defs/{name}"}
+        if is_answer:
+            item = {"allOf": [item, {"required": _REQUIRED.get(name, ["id"])}]}
+        if not many:
+            return item
+        one = {"if": {"required": ["@removed"]}, "then": _REMOVED, "else": item} if many == "+]" else item
+        links = dict.fromkeys(("@odata.context", "@odata.nextLink", "@odata.deltaLink"), _TEXT)
+        shape = _closed({**links, "@odata.count": {"type": "integer"}, "value": {"type": "array", "items": one}}, ["value"])
+        if many == "+]":
+            shape["oneOf"] = [{"required": ["@odata.nextLink"]}, {"required": ["@odata.deltaLink"]}]
+        return shape
+
+
+def _unselected(kind: str, answered: Any, query: Mapping[str, str]) -> list[str]:
+    """Properties that are shown though neither $select nor $expand names them."""
+    wanted = odata.parse_select(query.get("$select"))
+    if wanted is None or not isinstance(answered, dict):
+        return []
+    items = answered.get("value", []) if "[" in kind else [answered]
+    expanded = (expand.name for expand in odata.parse_expand(query.get("$expand", "")))
+    allowed = {"id", *wanted, *(name.rpartition("/")[2] for name in expanded)}
+    extra = {name for item in items if isinstance(item, dict) for name in item if name[0] != "@" and name not in allowed}
+    return [f"{name} was not selected" for name in sorted(extra)]
+
+
+def _sentence(error: jsonschema_rs.ValidationError) -> str:
+    place = "/".join(str(step) for step in error.instance_path)
+    return f"{place or 'the body'}: {error.message[:300]}"

@@ -1,0 +1,143 @@
+"""Every endpoint of Graph that is built: one table, and the router that reads a path by it.
+
+Rules that hold here: an endpoint is a row: method, template, handler, what it answers (for the contract), which permissions
+allow it. Graph reads paths regardless of case and takes keys in parentheses (`mailFolders('inbox')`); calls are counted under
+the template however the path was spelled.
+Permissions: the "Permissions" table of each operation's page on learn.microsoft.com/graph/api.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass
+from urllib.parse import unquote
+
+from sandbox.microsoft import handlers_folders as folders
+from sandbox.microsoft import handlers_messages as messages
+from sandbox.microsoft import subscriptions
+from sandbox.microsoft.batch import run_batch
+from sandbox.microsoft.call import Answer, Call
+from sandbox.microsoft.delta import messages_delta
+
+Handler = Callable[[Call], Awaitable[Answer]]
+ROOT = "/v1.0"
+
+_READ = frozenset({"Mail.Read", "Mail.ReadWrite", "Mail.Read.Shared", "Mail.ReadWrite.Shared", "Mail-Advanced.ReadWrite",
+                   "Mail-Advanced.ReadWrite.All"})  # fmt: skip
+_LIST = _READ | {"Mail.ReadBasic", "Mail.ReadBasic.All", "Mail.ReadBasic.Shared"}
+_WRITE = frozenset({"Mail.ReadWrite", "Mail.ReadWrite.Shared", "Mail-Advanced.ReadWrite", "Mail-Advanced.ReadWrite.All"})
+_SETTINGS = frozenset({"MailboxSettings.Read", "MailboxSettings.ReadWrite"})
+_SETTINGS_WRITE = frozenset({"MailboxSettings.ReadWrite"})
+_USER = frozenset({"User.Read", "User.ReadWrite", "User.Read.All", "User.ReadBasic.All", "User.ReadWrite.All", "Directory.Read.All"})  # fmt: skip
+_ANYONE: frozenset[str] = frozenset()
+
+Row = tuple[str, str, Handler, str, frozenset[str]]
+
+#: under /me and /users/{user}
+_MAILBOX: tuple[Row, ...] = (
+    ("GET", "", folders.get_user, "user", _USER),
+    ("GET", "/mailboxSettings", folders.get_mailbox_settings, "mailboxSettings", _SETTINGS),
+    ("GET", "/mailFolders", folders.list_folders, "mailFolder[]", _LIST),
+    ("POST", "/mailFolders", folders.create_folder, "mailFolder", _WRITE),
+    ("GET", "/mailFolders/delta", folders.folders_delta, "mailFolder[+]", _LIST),
+    ("GET", "/mailFolders/{folder}", folders.get_folder, "mailFolder", _LIST),
+    ("PATCH", "/mailFolders/{folder}", folders.update_folder, "mailFolder", _WRITE),
+    ("DELETE", "/mailFolders/{folder}", folders.delete_folder, "", _WRITE),
+    ("GET", "/mailFolders/{folder}/childFolders", folders.list_folders, "mailFolder[]", _LIST),
+    ("POST", "/mailFolders/{folder}/childFolders", folders.create_folder, "mailFolder", _WRITE),
+    ("GET", "/mailFolders/{folder}/messages/delta", messages_delta, "message[+]", _LIST),
+    ("GET", "/outlook/masterCategories", folders.list_categories, "outlookCategory[]", _SETTINGS),
+    ("POST", "/outlook/masterCategories", folders.create_category, "outlookCategory", _SETTINGS_WRITE),
+    ("GET", "/outlook/masterCategories/{category}", folders.get_category, "outlookCategory", _SETTINGS),
+    ("DELETE", "/outlook/masterCategories/{category}", folders.delete_category, "", _SETTINGS_WRITE),
+    ("POST", "/translateExchangeIds", folders.translate_ids, "translatedIds", _USER | _LIST),
+)
+#: under a mailbox and under each of its folders
+_MESSAGES: tuple[Row, ...] = (
+    ("GET", "/messages", messages.list_messages, "message[]", _LIST),
+    ("POST", "/messages", messages.create_message, "message", _WRITE),
+    ("GET", "/messages/{message}", messages.get_message, "message", _LIST),
+    ("PATCH", "/messages/{message}", messages.update_message, "message", _WRITE),
+    ("DELETE", "/messages/{message}", messages.delete_message, "", _WRITE),
+    ("POST", "/messages/{message}/move", messages.move_message, "message", _WRITE),
+    ("GET", "/messages/{message}/$value", messages.get_mime, "raw", _READ),
+    ("GET", "/messages/{message}/attachments", messages.list_attachments, "attachment[]", _READ),
+    ("GET", "/messages/{message}/attachments/{attachment}", messages.get_attachment, "attachment", _READ),
+    ("GET", "/messages/{message}/attachments/{attachment}/$value", messages.get_attachment_value, "raw", _READ),
+)
+_GLOBAL: tuple[Row, ...] = (
+    ("POST", "/$batch", run_batch, "batch", _ANYONE),
+    ("GET", "/subscriptions", subscriptions.list_subscriptions, "subscription[]", _ANYONE),
+    ("POST", "/subscriptions", subscriptions.create_subscription, "subscription", _READ),
+    ("GET", "/subscriptions/{subscription}", subscriptions.get_subscription, "subscription", _ANYONE),
+    ("PATCH", "/subscriptions/{subscription}", subscriptions.renew_subscription, "subscription", _READ),
+    ("DELETE", "/subscriptions/{subscription}", subscriptions.delete_subscription, "", _READ),
+    ("POST", "/subscriptions/{subscription}/reauthorize", subscriptions.reauthorize_subscription, "", _READ),
+)
+
+
+@dataclass(frozen=True)
+class Route:
+    """`answers`: the contract's kind of a successful answer, "" = no body."""
+
+    method: str
+    template: str
+    handler: Handler
+    answers: str
+    allowed: frozenset[str]
+
+    @property
+    def name(self) -> str:
+        return f"{self.method} {self.template}"
+
+
+def _all() -> Iterable[Route]:
+    def under(prefix: str, rows: Iterable[Row]) -> Iterable[Route]:
+        return (Route(method, ROOT + prefix + path, *rest) for method, path, *rest in rows)  # type: ignore[arg-type]
+
+    for owner in ("/me", "/users/{user}"):
+        yield from under(owner, _MAILBOX)
+        yield from under(owner, _MESSAGES)
+        yield from under(f"{owner}/mailFolders/{{folder}}", _MESSAGES)
+    yield from under("", _GLOBAL)
+
+
+ROUTES = tuple(_all())
+_KEY = re.compile(r"\('([^']*)'\)")
+
+
+class Router:
+    """Reads a path: which route, and what stands in its places."""
+
+    def __init__(self, routes: Iterable[Route] = ROUTES) -> None:
+        self._by_shape: dict[tuple[str, int], list[tuple[list[str], Route]]] = {}
+        for route in routes:
+            segments = route.template.split("/")
+            self._by_shape.setdefault((route.method, len(segments)), []).append((segments, route))
+        for rows in self._by_shape.values():
+            rows.sort(key=lambda row: [segment.startswith("{") for segment in row[0]])
+
+    @staticmethod
+    def plain(path: str) -> str:
+        """Keys in parentheses as segments: mailFolders('inbox') -> mailFolders/inbox."""
+        return _KEY.sub(r"/\1", unquote(path) if "%" in path else path)
+
+    def match(self, method: str, path: str) -> tuple[Route, Mapping[str, str]] | None:
+        """`path` from the root on, percent-encoded or not."""
+        segments = _KEY.sub(r"/\1", path.replace("%27", "'").replace("%28", "(").replace("%29", ")")).rstrip("/").split("/")
+        for template, route in self._by_shape.get((method, len(segments)), ()):
+            places = _places(template, segments)
+            if places is not None:
+                return route, places
+        return None
+
+
+def _places(template: list[str], segments: list[str]) -> dict[str, str] | None:
+    places = {}
+    for wanted, given in zip(template, segments, strict=True):
+        if wanted.startswith("{"):
+            places[wanted[1:-1]] = unquote(given)
+        elif wanted.lower() != unquote(given).lower():
+            return None
+    return places
