@@ -1,7 +1,7 @@
 """`POST /$batch`: up to 20 calls in one body.
 
-Rules that hold here: the batch answers 200 even when parts fail; parts are answered in no particular order; each part is counted,
-throttled and faulted under its own template, as the vendor throttles; a part whose dependency failed is 424.
+Rules that hold here: the batch answers 200 even when parts fail; parts are answered in no particular order; each part is
+counted, throttled and faulted under its own template, as the vendor throttles; a part whose dependency failed is 424.
 Source: learn.microsoft.com/graph/json-batching.
 """
 
@@ -17,6 +17,7 @@ from sandbox.microsoft.errors import refusal
 from sandbox.microsoft.represent import Json
 
 MAX_PARTS = 20
+KNOWN = frozenset({"id", "method", "url", "headers", "body", "dependsOn"})
 
 
 async def run_batch(call: Call) -> Answer:
@@ -25,6 +26,8 @@ async def run_batch(call: Call) -> Answer:
         raise refusal("batch_part", why="'requests' must be a list of requests.")
     if len(parts) > MAX_PARTS:
         raise refusal("batch_too_many")
+    for name in {name for part in parts for name in part if name not in KNOWN}:
+        raise refusal("batch_part", why=f"'{name}' is no property of a request.")
     ids = [part.get("id") for part in parts]
     if not all(isinstance(one, str) and one for one in ids) or len({one.lower() for one in ids}) != len(ids):
         raise refusal("batch_ids")
@@ -54,7 +57,7 @@ async def _run(call: Call, part: Json, answers: Mapping[str, Json]) -> Json:
     if any(answers[one]["status"] >= 400 for one in part.get("dependsOn") or ()):
         return _part(part["id"], microsoft.refused(refusal("batch_depends"), call.headers))
     method, url = part.get("method"), part.get("url")
-    if not isinstance(method, str) or not isinstance(url, str) or not url.startswith("/"):
+    if not isinstance(method, str) or not isinstance(url, str) or "://" in url.partition("?")[0]:
         raise refusal("batch_part", why="Each request needs 'method' and a relative 'url'.")
     headers = {str(name).lower(): str(value) for name, value in (part.get("headers") or {}).items()}
     payload = b""
@@ -62,8 +65,10 @@ async def _run(call: Call, part: Json, answers: Mapping[str, Json]) -> Json:
         if "content-type" not in headers:
             raise refusal("batch_part", why="A request with a body needs the header Content-Type.")
         payload = json.dumps(body).encode() if headers["content-type"].startswith("application/json") else str(body).encode()
-    inherited = {"authorization": call.headers.get("authorization", ""), "client-request-id": call.headers.get("client-request-id", "")}  # fmt: skip
-    return _part(part["id"], await microsoft.run_part(method.upper(), url, {**inherited, **headers}, payload))
+    inherited = {name: call.headers[name] for name in ("authorization", "client-request-id") if name in call.headers}
+    return _part(
+        part["id"], await microsoft.run_part(method.upper(), f"/{url.removeprefix('/')}", {**inherited, **headers}, payload)
+    )
 
 
 def _part(part_id: str, answer: Answer) -> Json:

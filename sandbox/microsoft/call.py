@@ -31,17 +31,18 @@ MAX_TOP = 1000
 
 @dataclass(frozen=True)
 class Answer:
-    """`body` is JSON (dict), raw bytes, or None (no body at all)."""
+    """`body` is JSON (dict), raw bytes, or None (no body at all). `asked`: the query a delta round was started with."""
 
     status: int = 200
     body: Json | bytes | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     content_type: str = "application/json"
+    asked: Mapping[str, str] | None = None
 
 
 @dataclass(frozen=True)
 class Call:
-    """`path` is below the origin, without query; `owner` is whose mailbox the path names (None outside mailboxes)."""
+    """`path` is below the origin, decoded, without query; `owner` is whose mailbox the path names (None outside mailboxes)."""
 
     microsoft: Microsoft
     method: str
@@ -147,10 +148,25 @@ class Call:
             raise refusal("missing", name=name)
         return value
 
+    def parameters(self, *names: str) -> Json:
+        """The body of an action: all of `names` and nothing else. Raises GraphError 400.
+
+        Names are read regardless of case: the model writes `DestinationId`, the pages `destinationId`.
+        """
+        known = {name.lower(): name for name in names}
+        given = {known.get(name.lower(), name): value for name, value in self.body.items()}
+        for name in given:
+            if name not in names:
+                raise refusal("bad_parameter", name=name)
+        for name in names:
+            if not given.get(name):
+                raise refusal("missing", name=name)
+        return given
+
     def require_fresh(self, message: Message) -> None:
         """If-Match, where sent (unsure whether messages heed it: switch `microsoft.if_match`). Raises GraphError 412."""
         wanted = self.headers.get("if-match", "*")
-        if self.microsoft.switch("if_match", True) and wanted not in ("*", message.etag):
+        if self.microsoft.switch("if_match") and wanted not in ("*", message.etag):
             raise refusal("stale")
 
     def context(self, rest: str) -> str:
@@ -159,4 +175,5 @@ class Call:
 
     def link(self, **query: Any) -> str:
         """This path again with another query."""
-        return f"{self.microsoft.base_url}{self.path}?{urlencode(query, quote_via=quote, safe='$,()')}"
+        path = quote(self.path, safe="/()'@=$")
+        return f"{self.microsoft.base_url}{path}?{urlencode(query, quote_via=quote, safe='$,()')}"

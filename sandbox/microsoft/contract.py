@@ -3,7 +3,8 @@
 Rules that hold here: the vendor's schema is read from `../shared/contracts/graph/graph.schema.json` and is never copied into
 this repository; where it is absent the checks are off and `Contract.note` says so. Types are closed: an unknown property is a
 violation. Collections, delta items, error envelopes and $batch parts have small schemas here, which hold without the
-vendor's file too. An answer may show only what was selected.
+vendor's file too. An answer shows all that was selected and nothing else; where nothing was selected, at least what the
+vendor's own examples show. Navigation properties, which the model leaves open, are held to the types they lead to.
 
 It must never repair an answer.
 """
@@ -72,12 +73,38 @@ _OWN: Mapping[str, Any] = {
 _REMOVED = _closed(
     {"id": _TEXT, "@removed": _closed({"reason": {"enum": ["deleted", "changed"]}}, ["reason"])}, ["id", "@removed"]
 )
-#: what each type's answers must carry besides what the model says
-_REQUIRED: Mapping[str, list[str]] = {
-    "message": ["id", "@odata.etag"],
-    "subscription": ["id", "resource", "changeType", "expirationDateTime", "notificationUrl"],
-    "changeNotificationCollection": ["value"],
-    "mailboxSettings": [],
+#: what an answer of each type carries whatever was selected
+_ALWAYS: Mapping[str, tuple[str, ...]] = {
+    "message": ("id", "@odata.etag"),
+    "subscription": ("id", "resource", "changeType", "expirationDateTime", "notificationUrl"),
+    "mailboxSettings": (),
+    "changeNotificationCollection": ("value",),
+}
+#: what it carries where nothing was selected (the examples on the pages message-get, mailfolder-get, user-get, ...)
+_WHOLE: Mapping[str, tuple[str, ...]] = {
+    "message": (
+        "createdDateTime", "lastModifiedDateTime", "changeKey", "categories", "receivedDateTime", "sentDateTime",
+        "hasAttachments", "internetMessageId", "subject", "bodyPreview", "importance", "parentFolderId", "conversationId",
+        "isRead", "isDraft", "webLink", "inferenceClassification", "body", "sender", "from", "toRecipients", "ccRecipients",
+        "bccRecipients", "replyTo", "flag",
+    ),
+    "mailFolder": ("displayName", "parentFolderId", "childFolderCount", "unreadItemCount", "totalItemCount", "isHidden"),
+    "attachment": ("@odata.type", "name", "contentType", "size", "isInline", "lastModifiedDateTime"),
+    "outlookCategory": ("displayName", "color"),
+    "user": ("displayName", "mail", "userPrincipalName", "businessPhones"),
+    "mailboxSettings": ("timeZone",),
+}  # fmt: skip
+#: (type, navigation property) -> what it leads to
+_NAVIGATION: Mapping[tuple[str, str], Mapping[str, Any]] = {
+    ("attachment", "item"): {"$ref": "#/$defs/message"},
+    ("message", "attachments"): {
+        "type": "array",
+        "items": {"allOf": [{"$ref": "#/$defs/attachment"}, {"required": ["id", "@odata.type"]}]},
+    },
+    ("message", "singleValueExtendedProperties"): {
+        "type": "array",
+        "items": {"$ref": "#/$defs/singleValueLegacyExtendedProperty"},
+    },
 }
 
 
@@ -93,6 +120,8 @@ class Contract:
         if not self.schema_file.is_file():
             return None
         definitions: dict[str, Any] = json.loads(self.schema_file.read_text())["$defs"]
+        for (type_name, navigation), leads_to in _NAVIGATION.items():
+            definitions[type_name]["properties"][navigation] = leads_to
         return definitions
 
     @property
@@ -109,7 +138,7 @@ class Contract:
         return [_sentence(error) for error in self._validator(kind).iter_errors(value)]
 
     def answer_problems(self, kind: str, status: int, answered: Any, query: Mapping[str, str]) -> list[str] | None:
-        """A sentence per violation of an answer; None = could not be checked."""
+        """A sentence per violation of an answer to `query`; None = could not be checked."""
         kind = "error" if status >= 400 else kind
         if kind == "raw":
             return []
@@ -117,7 +146,7 @@ class Contract:
             return None
         found = [_sentence(error) for error in self._validator(f"answer:{kind}").iter_errors(answered)]
         if status < 400:
-            found += _unselected(kind, answered, query)
+            found += _shown_wrongly(kind, answered, query)
         return found
 
     def _validator(self, kind: str) -> jsonschema_rs.Validator:
@@ -133,7 +162,7 @@ class Contract:
         name, _, many = kind.partition("[")
         item: dict[str, Any] = {"$ref": f"#/$defs/{name}"}
         if is_answer:
-            item = {"allOf": [item, {"required": _REQUIRED.get(name, ["id"])}]}
+            item = {"allOf": [item, {"required": list(_ALWAYS.get(name, ("id",)))}]}
         if not many:
             return item
         one = {"if": {"required": ["@removed"]}, "then": _REMOVED, "else": item} if many == "+]" else item
@@ -144,16 +173,31 @@ class Contract:
         return shape
 
 
-def _unselected(kind: str, answered: Any, query: Mapping[str, str]) -> list[str]:
-    """Properties that are shown though neither $select nor $expand names them."""
-    wanted = odata.parse_select(query.get("$select"))
-    if wanted is None or not isinstance(answered, dict):
+def _shown_wrongly(kind: str, answered: Any, query: Mapping[str, str]) -> list[str]:
+    """Properties shown though neither $select nor $expand names them, and those that are wanted and not shown."""
+    name, _, many = kind.partition("[")
+    if not isinstance(answered, dict) or name in _OWN:
         return []
-    items = answered.get("value", []) if "[" in kind else [answered]
-    expanded = (expand.name for expand in odata.parse_expand(query.get("$expand", "")))
-    allowed = {"id", *wanted, *(name.rpartition("/")[2] for name in expanded)}
-    extra = {name for item in items if isinstance(item, dict) for name in item if name[0] != "@" and name not in allowed}
-    return [f"{name} was not selected" for name in sorted(extra)]
+    items = [item for item in (answered.get("value", []) if many else [answered]) if "@removed" not in item]
+    select = odata.parse_select(query.get("$select"))
+    whole = _WHOLE.get(name, ())
+    expanded = [expand.name.rpartition("/")[2] for expand in odata.parse_expand(query.get("$expand", ""))]
+    wanted = whole if select is None else select if name in _EXACT else ()
+    found = {f"{one} was not selected" for item in items for one in item if _is_extra(one, select, expanded)}
+    found |= {f"{one} is missing" for item in items for one in wanted if one not in item}
+    for expand in odata.parse_expand(query.get("$expand", "")):
+        inner = odata.parse_select(expand.options.get("$select"))
+        shown = (one for item in items for one in item.get(expand.name) or () if isinstance(one, dict))
+        found |= {f"{expand.name}/{one} was not selected" for thing in shown for one in thing if _is_extra(one, inner, [])}
+    return sorted(found)
+
+
+#: types without derived types: what is selected is there
+_EXACT = frozenset({"message", "user", "outlookCategory"})
+
+
+def _is_extra(name: str, select: tuple[str, ...] | None, expanded: list[str]) -> bool:
+    return select is not None and name[0] != "@" and name != "id" and name not in select and name not in expanded
 
 
 def _sentence(error: jsonschema_rs.ValidationError) -> str:

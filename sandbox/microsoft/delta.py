@@ -15,7 +15,7 @@ import base64
 import hashlib
 import hmac
 import json
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterable
 from datetime import datetime
 
 from sandbox.microsoft import odata
@@ -30,7 +30,6 @@ from sandbox.microsoft.represent import MESSAGE, Json, View, chosen, message_jso
 DEFAULT_TOP = 10
 #: "If you use $filter, a maximum of 5,000 messages is returned" (message-delta)
 MAX_FILTERED = 5000
-LIFE_S = 30 * 86400.0
 _TOKEN_NAMES = ("$skiptoken", "$deltatoken")
 _ROUND_NAMES = ("$select", "$expand", "$filter", "$orderby", "$top", "changeType")
 
@@ -69,8 +68,8 @@ def round_state(call: Call) -> Json:
     state = unseal(call.microsoft.secret, token)
     if state["path"] != call.path:
         raise refusal("bad_delta_token")
-    if now - state["at"] > call.microsoft.switch("delta_life_s", LIFE_S):
-        raise refusal("delta_lost") if call.microsoft.switch("delta_death", "410") == "syncStateNotFound" else _gone(call)
+    if now - state["at"] > call.microsoft.switch("delta_life_s"):
+        raise refusal("delta_lost") if call.microsoft.switch("delta_death") == "syncStateNotFound" else _gone(call)
     return state
 
 
@@ -83,7 +82,7 @@ def _answer(call: Call, context: str, state: Json, items: list[Json], more: bool
     token = seal(call.microsoft.secret, {**state, "at": call.microsoft.world.clock.now().timestamp()})
     link = ("@odata.nextLink", "$skiptoken") if more else ("@odata.deltaLink", "$deltatoken")
     body = {"@odata.context": call.context(context), "value": items, link[0]: call.link(**{link[1]: token})}
-    return Answer(body=body, headers=call.applied)
+    return Answer(body=body, headers=call.applied, asked=state["asked"])
 
 
 def _top(call: Call, state: Json) -> int:
@@ -92,19 +91,25 @@ def _top(call: Call, state: Json) -> int:
 
 
 def delta_page[K: Hashable](
-    call: Call, context: str, state: Json, first: Sequence[K], log: ChangeLog[K], item: Callable[[K], Json | None]
+    call: Call,
+    context: str,
+    state: Json,
+    present: Callable[[], Iterable[tuple[int, K]]],
+    log: ChangeLog[K],
+    item: Callable[[K], Json | None],
 ) -> Answer:
-    """A page of a round over a small set (folders): `first` is what is there now."""
+    """A page of a round over a small set (folders). `present`: (rank, key) of what is there now, in rising order of rank; it
+    is asked in the first round only."""
     top = _top(call, state)
-    if state["since"] is None:
-        state.setdefault("number", call.mailbox.number)
-        page = first[state["skip"] : state["skip"] + top]
-        state["skip"] += top
-        if state["skip"] >= len(first):
-            state |= {"since": state["number"], "skip": 0}
-            return _answer(call, context, state, [made for key in page if (made := item(key))], False)
-        return _answer(call, context, state, [made for key in page if (made := item(key))], True)
-    return _answer(call, context, *_changed(state, log, item, top))
+    if state["since"] is not None:
+        return _answer(call, context, *_changed(state, log, item, top))
+    state.setdefault("number", call.mailbox.number)
+    left = [(rank, key) for rank, key in present() if rank > state["skip"]]
+    items = [made for _, key in left[:top] if (made := item(key))]
+    if len(left) > top:
+        return _answer(call, context, {**state, "skip": left[top - 1][0]}, items, True)
+    since = state.pop("number")
+    return _answer(call, context, {**state, "since": since, "skip": 0}, items, False)
 
 
 def _changed[K: Hashable](
@@ -150,7 +155,7 @@ class _Round:
         gone = self.folder.gone[serial]
         if "deleted" not in self.kinds:
             return None
-        reason = "deleted" if self.call.microsoft.switch("removed_reason", "by_kind") == "deleted" else gone.reason
+        reason = "deleted" if self.call.microsoft.switch("removed_reason") == "deleted" else gone.reason
         return {"id": gone.immutable_id if self.view.immutable else gone.id, "@removed": {"reason": reason}}
 
     def first_page(self, top: int) -> tuple[Json, list[Json], bool]:
@@ -196,7 +201,7 @@ async def messages_delta(call: Call) -> Answer:
 
 
 def _search_folder_delta(call: Call, folder: Folder) -> Answer:
-    if not call.microsoft.switch("search_folder_delta", False):
+    if not call.microsoft.switch("search_folder_delta"):
         raise refusal("no_tracking")
     mailbox, state = call.mailbox, round_state(call)
     view = View(odata.parse_select(state["asked"].get("$select")), (), call.immutable, call.text)
@@ -208,4 +213,4 @@ def _search_folder_delta(call: Call, folder: Folder) -> Answer:
         gone = mailbox.ids_of(serial)
         return {"id": gone.immutable_id if view.immutable else gone.id, "@removed": {"reason": gone.reason}}
 
-    return delta_page(call, "messages", state, sorted(inside, reverse=True), mailbox.log, item)
+    return delta_page(call, "messages", state, lambda: [(serial, serial) for serial in sorted(inside)], mailbox.log, item)

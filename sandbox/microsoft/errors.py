@@ -21,6 +21,11 @@ REFUSALS: Mapping[str, tuple[int, str, str]] = {
     "me_needs_user": (400, "BadRequest", "/me request is only valid with delegated authentication flow."),
     "denied": (403, "ErrorAccessDenied", "Access is denied. Check credentials and try again."),
     "no_user": (404, "ErrorInvalidUser", "The requested user '{user}' is invalid."),
+    "no_directory_object": (
+        404,
+        "Request_ResourceNotFound",
+        "Resource '{user}' does not exist or one of its queried reference-property objects are not present.",
+    ),
     "no_mailbox": (
         404,
         "MailboxNotEnabledForRESTAPI",
@@ -28,20 +33,29 @@ REFUSALS: Mapping[str, tuple[int, str, str]] = {
     ),
     "no_item": (404, "ErrorItemNotFound", "The specified object was not found in the store."),
     "bad_id": (400, "ErrorInvalidIdMalformed", "Id is malformed."),
+    "bad_segment": (400, "BadRequest", "Resource not found for the segment '{segment}'."),
     "no_resource": (404, "ResourceNotFound", "Resource not found for the segment '{segment}'."),
     "stale": (
         412,
         "ErrorIrresolvableConflict",
-        "The send or update operation could not be performed because the change key passed in the request does not match "
-        "the current change key for the item.",
+        (
+            "The send or update operation could not be performed because the change key passed in the request "
+            "does not match the current change key for the item."
+        ),
     ),
-    "bad_json": (400, "BadRequest", "Unable to read JSON request payload. Please ensure Content-Type header is set and payload is of valid JSON format."),
+    "bad_json": (
+        400,
+        "BadRequest",
+        ("Unable to read JSON request payload. Please ensure Content-Type header is set and payload is of valid JSON format."),
+    ),
     "bad_body": (400, "RequestBodyRead", "{why}"),
     "unknown_body_property": (
         400,
         "RequestBodyRead",
-        "The property '{name}' does not exist on type 'microsoft.graph.{type}'. Make sure to only use property names that "
-        "are defined by the type or mark the type as open type.",
+        (
+            "The property '{name}' does not exist on type 'microsoft.graph.{type}'. Make sure to only use "
+            "property names that are defined by the type or mark the type as open type."
+        ),
     ),
     "read_only": (400, "ErrorInvalidPropertySet", "Set action is invalid for property. Property: {name}."),
     "bad_header_name": (
@@ -49,11 +63,12 @@ REFUSALS: Mapping[str, tuple[int, str, str]] = {
         "InvalidInternetMessageHeader",
         "The internet message header name '{name}' should start with 'x-' or 'X-'.",
     ),
+    "bad_parameter": (400, "RequestBodyRead", "The parameter '{name}' in the request payload is not a valid parameter."),
     "missing": (400, "ErrorInvalidRequest", "The required property '{name}' is missing from the request."),
     "bad_select": (
         400,
         "BadRequest",
-        "Parsing OData Select and Expand failed: Could not find a property named '{name}' on type 'microsoft.graph.{type}'.",
+        ("Parsing OData Select and Expand failed: Could not find a property named '{name}' on type 'microsoft.graph.{type}'."),
     ),
     "bad_filter": (400, "BadRequest", "Invalid filter clause: {why}"),
     "bad_filter_property": (
@@ -63,16 +78,17 @@ REFUSALS: Mapping[str, tuple[int, str, str]] = {
     ),
     "filter_refused": (400, "ErrorInvalidUrlQueryFilter", "The query filter contains one or more invalid nodes."),
     "inefficient": (400, "InefficientFilter", "The restriction or sort order is too complex for this operation."),
+    "bad_option": (400, "BadRequest", "The query option '{name}' is not a valid OData query option."),
     "bad_query": (400, "BadRequest", "Invalid value '{value}' for query option '{name}'."),
     "top_too_big": (
         400,
         "BadRequest",
-        "The limit of '1000' for Top query has been exceeded. The value from the incoming request is '{value}'.",
+        ("The limit of '1000' for Top query has been exceeded. The value from the incoming request is '{value}'."),
     ),
     "delta_query": (
         400,
         "ErrorInvalidUrlQuery",
-        "The following parameters are not supported with change tracking over the '{type}' resource: '{names}'.",
+        ("The following parameters are not supported with change tracking over the '{type}' resource: '{names}'."),
     ),
     "no_tracking": (400, "BadRequest", "Change tracking is not supported against 'microsoft.graph.message'."),
     "bad_delta_token": (400, "SyncStateInvalid", "The sync state generation is invalid for this request."),
@@ -86,19 +102,21 @@ REFUSALS: Mapping[str, tuple[int, str, str]] = {
     "folder_fixed": (400, "ErrorDeleteDistinguishedFolder", "Distinguished folders cannot be deleted."),
     "folder_inside_itself": (400, "ErrorMoveCopyFailed", "The move or copy operation failed."),
     "category_exists": (409, "ErrorDuplicateCategory", "A category with the name '{name}' already exists."),
-    "not_raw": (400, "ErrorInvalidRequest", "$value is supported for file and item attachments only."),
+    "not_raw": (405, "ErrorInvalidRequest", "$value is supported for file and item attachments only."),
     "ids_too_many": (400, "ErrorInvalidRequest", "The number of ids exceeds the maximum of 1000."),
     "batch_too_many": (400, "BadRequest", "The number of batch requests exceeds the maximum of 20."),
     "batch_ids": (400, "BadRequest", "Batch request ids must be present and unique."),
     "batch_part": (400, "BadRequest", "Invalid batch payload: {why}"),
     "batch_depends": (424, "FailedDependency", "The request failed because one of the requests it depends on failed."),
+    "unavailable": (503, "ServiceUnavailable", "The service is temporarily unavailable. Please retry later."),
+    "gateway": (504, "GatewayTimeout", "The gateway did not receive a timely response from the service."),
     "throttled": (429, "ApplicationThrottled", "Application is over its MailboxConcurrency limit."),
     "too_many_requests": (429, "TooManyRequests", "Too many requests. Retry after {after} seconds."),
     "not_built": (501, "NotImplemented", "The sandbox has not built {what}; build it with the product line that calls it."),
     "handshake": (
         400,
         "ValidationError",
-        "Subscription validation request failed. Notification endpoint must respond with 200 OK to validation request.",
+        ("Subscription validation request failed. Notification endpoint must respond with 200 OK to validation request."),
     ),
     "handshake_slow": (400, "ValidationError", "Subscription validation request timed out."),
     "handshake_text": (
@@ -110,15 +128,21 @@ REFUSALS: Mapping[str, tuple[int, str, str]] = {
     "subscription_twice": (
         409,
         "ExtensionError",
-        "Operation: Create; Exception: [Status Code: Conflict; Reason: A subscription with the same resource and change type exists.]",
+        (
+            "Operation: Create; Exception: [Status Code: Conflict; Reason: A subscription with the same resource "
+            "and change type exists.]"
+        ),
     ),
     "subscriptions_full": (
         403,
         "ExtensionError",
-        "Operation: Create; Exception: [Status Code: Forbidden; Reason: The mailbox has reached its limit of 1000 subscriptions.]",
+        (
+            "Operation: Create; Exception: [Status Code: Forbidden; Reason: The mailbox has reached its limit of "
+            "1000 subscriptions.]"
+        ),
     ),
     "no_subscription": (404, "ResourceNotFound", "The object was not found."),
-}  # fmt: skip
+}
 
 
 class GraphError(Exception):

@@ -1,7 +1,7 @@
 """Which messages a listing means: scope, $filter and $orderby of a query over one mailbox, served by its indexes.
 
 Rules that hold here: the first part of the filter an index can serve picks the candidates, every candidate is then tested
-against the whole filter; without filter and order nothing is looked at but the page. Graph's restriction on $filter with
+against the whole filter. Graph's restriction on $filter with
 $orderby is checked before anything else.
 Source: learn.microsoft.com/graph/api/user-list-messages, "Using filter and orderby in the same query".
 """

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from sandbox.microsoft.changes import ChangeLog, NewestFirst
 from sandbox.microsoft.errors import refusal
@@ -53,9 +54,12 @@ class Search:
 
 @dataclass(slots=True)
 class Folder:
+    """`made` is its number in the order of creation."""
+
     id: str
     name: str
     parent: str | None
+    made: int = 0
     well_known: str | None = None
     hidden: bool = False
     search: Search | None = None
@@ -79,14 +83,12 @@ class Folders:
         self.removed: dict[str, str] = {}
         for name, (shown, parent, hidden) in WELL_KNOWN.items():
             parent_id = self._well_known[parent] if parent else None
-            folder = self._insert(Folder(self._next_id(), shown, parent_id, well_known=name, hidden=hidden))
+            folder = self._insert(shown, parent_id, well_known=name, hidden=hidden)
             self._well_known[name] = folder.id
 
-    def _next_id(self) -> str:
+    def _insert(self, name: str, parent: str | None, **more: Any) -> Folder:
         self._made += 1
-        return make_id("folder", self._mailbox, self._made)
-
-    def _insert(self, folder: Folder) -> Folder:
+        folder = Folder(make_id("folder", self._mailbox, self._made), name, parent, self._made, **more)
         self._by_id[folder.id] = folder
         self._children.setdefault(folder.parent, []).append(folder.id)
         return folder
@@ -131,7 +133,7 @@ class Folders:
         """Creates a folder under `parent` (id or well-known name). Raises GraphError 409 where the name is taken there."""
         above = self.get(parent)
         self._refuse_twin(name, above.id)
-        folder = self._insert(Folder(self._next_id(), name, above.id, hidden=hidden, search=search))
+        folder = self._insert(name, above.id, hidden=hidden, search=search)
         self.changed.note(folder.id, number)
         return folder
 

@@ -1,8 +1,8 @@
 """Graph's users, mail folders, categories and id translation.
 
-Sources: learn.microsoft.com/graph/api/user-get, user-list-mailfolders, mailfolder-list-childfolders,
-mailfolder-post-childfolders, mailfolder-update, mailfolder-delete, mailfolder-delta, mailsearchfolder-post, outlookuser-list-mastercategories,
-outlookuser-post-mastercategories, user-translateexchangeids.
+Sources (learn.microsoft.com/graph/api/...): user-get, user-list-mailfolders, mailfolder-list-childfolders,
+mailfolder-post-childfolders, mailfolder-update, mailfolder-delete, mailfolder-delta, mailsearchfolder-post,
+outlookuser-list-mastercategories, outlookuser-post-mastercategories, user-translateexchangeids.
 """
 
 from __future__ import annotations
@@ -44,9 +44,10 @@ async def get_mailbox_settings(call: Call) -> Answer:
     return Answer(body={"@odata.context": call.context("mailboxSettings"), "timeZone": call.mailbox.time_zone})
 
 
-def shown(call: Call, folder: Folder) -> Json:
+def shown(call: Call, folder: Folder, query: Mapping[str, str] | None = None) -> Json:
+    """`query`: what the first request of a delta round asked for; None = what this request asks for."""
     found = search(call.mailbox, folder) if folder.search else ()
-    return folder_json(call.mailbox, folder, odata.parse_select(call.query.get("$select")), found)
+    return folder_json(call.mailbox, folder, odata.parse_select((query or call.query).get("$select")), found)
 
 
 def paged(call: Call, context: str, items: Sequence[Any], make: Any, default_top: int) -> Answer:
@@ -124,16 +125,18 @@ async def delete_folder(call: Call) -> Answer:
 
 async def folders_delta(call: Call) -> Answer:
     """New, renamed, moved and removed folders since the link, as one flat list."""
-    mailbox = call.mailbox
+    mailbox, state = call.mailbox, round_state(call)
 
     def item(folder_id: str) -> Json | None:
         folder = mailbox.folder_tree.known(folder_id)
         if folder is None:
             return {"id": folder_id, "@removed": {"reason": mailbox.folder_tree.removed[folder_id]}}
-        return None if folder.hidden else shown(call, folder)
+        return None if folder.hidden else shown(call, folder, state["asked"])
 
-    first = [folder.id for folder in mailbox.folders()][1:]
-    return delta_page(call, "mailFolders", round_state(call), first, mailbox.folder_tree.changed, item)
+    def present() -> list[tuple[int, str]]:
+        return sorted((folder.made, folder.id) for folder in mailbox.folders()[1:])
+
+    return delta_page(call, "mailFolders", state, present, mailbox.folder_tree.changed, item)
 
 
 def _category_context(call: Call, rest: str = "") -> str:
@@ -172,7 +175,8 @@ def _category(call: Call) -> Json:
 
 
 async def translate_ids(call: Call) -> Answer:
-    ids, source, target = call.body.get("inputIds"), call.text_field("sourceIdType"), call.text_field("targetIdType")
+    asked = call.parameters("inputIds", "sourceIdType", "targetIdType")
+    ids, source, target = asked["inputIds"], asked["sourceIdType"], asked["targetIdType"]
     if not isinstance(ids, list) or source not in FORMATS or target not in FORMATS:
         raise refusal("missing", name="inputIds, sourceIdType, targetIdType")
     if len(ids) > MAX_TRANSLATED:

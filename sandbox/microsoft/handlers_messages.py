@@ -32,7 +32,7 @@ async def list_messages(call: Call) -> Answer:
     order = odata.parse_orderby(call.query.get("$orderby"))
     if "$search" in call.query:
         raise refusal("not_built", what="$search")
-    check(node, order, category_filter=call.microsoft.switch("category_filter", True))
+    check(node, order, category_filter=call.microsoft.switch("category_filter"))
     folder = call.folder if "folder" in call.places else None
     view = call.view()
     return paged(call, "messages", find(call.mailbox, folder, node, order), lambda m: message_json(m, view), DEFAULT_TOP)
@@ -66,7 +66,7 @@ async def create_message(call: Call) -> Answer:
 
 async def update_message(call: Call) -> Answer:
     message, body = call.message, call.typed_body("message")
-    may_rewrite = message.is_draft or not call.microsoft.switch("sensitive_needs_advanced", True)
+    may_rewrite = message.is_draft or not call.microsoft.switch("sensitive_needs_advanced")
     if is_sensitive(body) and not may_rewrite and not any(one.startswith(ADVANCED) for one in call.caller.permissions):
         raise refusal("denied")
     fields = read_update(body, message.content)
@@ -85,7 +85,7 @@ def _rewritten(content: Content, message: Message) -> Content:
 
 async def move_message(call: Call) -> Answer:
     call.require_fresh(call.message)
-    return _one(call, call.mailbox.move(call.message.id, call.text_field("destinationId")), 201)
+    return _one(call, call.mailbox.move(call.message.id, str(call.parameters("destinationId")["destinationId"])), 201)
 
 
 async def delete_message(call: Call) -> Answer:
@@ -104,7 +104,7 @@ async def get_attachment(call: Call) -> Answer:
     number = _number(call, message)
     expanded = [expand.name.lower() for expand in odata.parse_expand(call.query.get("$expand", ""))]
     if any(name != "microsoft.graph.itemattachment/item" for name in expanded):
-        raise refusal("bad_select", name=expanded[0], type="attachment")
+        raise refusal("bad_select", name=", ".join(expanded), type="attachment")
     select = odata.parse_select(call.query.get("$select"))
     shown = attachment_json(message, number, select, View(immutable=call.immutable, text=call.text), item=bool(expanded))
     body: Json = {"@odata.context": _attachment_context(call, "/$entity")}
@@ -112,9 +112,11 @@ async def get_attachment(call: Call) -> Answer:
 
 
 async def get_attachment_value(call: Call) -> Answer:
-    """The bytes of a file, the MIME of an item."""
+    """The bytes of a file, the MIME of an item; a link has none (attachment-get: "returns HTTP 405")."""
     message = call.message
     attachment = message.content.attachments[_number(call, message)]
+    if attachment.is_link:
+        raise refusal("not_raw")
     return Answer(body=attachment.content, content_type="text/plain" if attachment.item else attachment.content_type)
 
 

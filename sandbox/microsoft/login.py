@@ -1,8 +1,8 @@
 """Entra sign-in: discovery, keys, the authorize page and the token endpoint.
 
 Rules that hold here:
-- Refusals are Entra's: a JSON object with an AADSTS code; on the authorize page they go back to the app when the address it gave
-  can be trusted, and are shown as a page when it cannot.
+- Refusals are Entra's: a JSON object with an AADSTS code; on the authorize page they go back to the app when the
+  address it gave can be trusted, and are shown as a page when it cannot.
 - A code works once and for ten minutes. A refresh token is replaced on every use; the old one stays usable, as with Entra,
   unless the switch `microsoft.refresh_grace` says for how many seconds.
 Sources: learn.microsoft.com/entra/identity-platform/v2-oauth2-auth-code-flow, /v2-oauth2-client-creds-grant-flow,
@@ -15,16 +15,16 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import html
 import secrets
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlencode
 
 from aiohttp import web
 
+from sandbox.microsoft.login_errors import FAULTS, Refused
+from sandbox.microsoft.login_pages import form, page, sent_back
 from sandbox.microsoft.mailbox import Mailbox
 from sandbox.microsoft.tokens import GRAPH, client_info
 
@@ -36,38 +36,6 @@ CODE_LIFE_S = 600.0
 REFRESH_LIFE_S = 90 * 86400.0
 ANY_TENANT = frozenset({"common", "organizations"})
 _OPENID = frozenset({"openid", "profile", "email", "offline_access"})
-#: name -> (status, OAuth error, AADSTS number, words)
-REFUSALS: Mapping[str, tuple[int, str, int, str]] = {
-    "tenant": (400, "invalid_request", 90002, "Tenant '{what}' not found. Check to make sure you have the correct tenant ID."),
-    "client": (400, "unauthorized_client", 700016, "Application with identifier '{what}' was not found in the directory."),
-    "redirect": (400, "invalid_request", 50011, "The redirect URI '{what}' specified in the request does not match the redirect URIs configured for the application."),
-    "missing": (400, "invalid_request", 900144, "The request body must contain the following parameter: '{what}'."),
-    "response_type": (400, "unsupported_response_type", 700054, "response_type '{what}' is not enabled for the application."),
-    "declined": (400, "access_denied", 65004, "User declined to consent to access the app."),
-    "interaction": (400, "interaction_required", 50058, "A silent sign-in request was sent but no user is signed in."),
-    "no_user": (400, "invalid_grant", 50034, "The user account {what} does not exist in the directory."),
-    "secret": (401, "invalid_client", 7000215, "Invalid client secret provided."),
-    "no_secret": (401, "invalid_client", 7000218, "The request body must contain the following parameter: 'client_assertion' or 'client_secret'."),
-    "public_secret": (401, "invalid_client", 700025, "Client is public so neither 'client_assertion' nor 'client_secret' should be presented."),
-    "grant_type": (400, "unsupported_grant_type", 70003, "The app requested an unsupported grant type '{what}'."),
-    "bad_grant": (400, "invalid_grant", 9002313, "Invalid request. Request is malformed or invalid."),
-    "code_used": (400, "invalid_grant", 54005, "OAuth2 Authorization code was already redeemed, please retry with a new valid code or use an existing refresh token."),
-    "code_expired": (400, "invalid_grant", 70008, "The provided authorization code or refresh token has expired due to inactivity."),
-    "code_redirect": (400, "invalid_grant", 500112, "The reply address '{what}' does not match the reply address provided when requesting Authorization code."),
-    "verifier": (400, "invalid_grant", 501481, "The Code_Verifier does not match the code_challenge supplied in the authorization request."),
-    "other_client": (400, "invalid_grant", 70000, "Provided grant is invalid or malformed."),
-    "refresh_expired": (400, "invalid_grant", 700082, "The refresh token has expired due to inactivity."),
-    "revoked": (400, "invalid_grant", 50173, "The provided grant has expired due to it being revoked, a fresh auth token is needed."),
-    "scope": (400, "invalid_scope", 70011, "The provided value for the input parameter 'scope' is not valid. The scope {what} is not valid."),
-    "not_default": (400, "invalid_scope", 1002012, "The provided value for scope {what} is not valid. Client credential flows must have a scope value with /.default suffixed to the resource identifier."),
-}  # fmt: skip
-
-
-class Refused(Exception):
-    def __init__(self, name: str, what: object = "") -> None:
-        self.status, self.error, self.number, words = REFUSALS[name]
-        self.text = f"AADSTS{self.number}: {words.format(what=what)}"
-        super().__init__(self.text)
 
 
 @dataclass(frozen=True)
@@ -99,6 +67,8 @@ class Grant:
 
 
 class Login:
+    """Tenants, apps, codes, refresh tokens. `World.fault("microsoft-login", kind)` takes the kinds of `login_errors.FAULTS`."""
+
     def __init__(self, microsoft: Microsoft) -> None:
         self.microsoft = microsoft
         self.clear()
@@ -200,7 +170,7 @@ class Login:
         try:
             self._asked(request, asked)
         except Refused as refused:
-            return web.Response(text=_page(refused.text), content_type="text/html", status=refused.status)
+            return web.Response(text=page(refused.text), content_type="text/html", status=refused.status)
         try:
             for name in ("response_type", "scope"):
                 if not asked.get(name):
@@ -210,8 +180,8 @@ class Login:
             if asked.get("prompt") == "none":
                 return self._signed_in(asked, asked.get("login_hint", ""))
         except Refused as refused:
-            return _sent_back(asked, {"error": refused.error, "error_description": refused.text})
-        return web.Response(text=_form(asked, self.microsoft.mailboxes()), content_type="text/html")
+            return sent_back(asked, {"error": refused.error, "error_description": refused.text})
+        return web.Response(text=form(asked, self.microsoft.mailboxes()), content_type="text/html")
 
     async def consent(self, request: web.Request) -> web.Response:
         """The answer of that page: `mailbox`=address, or `decline`."""
@@ -219,13 +189,13 @@ class Login:
         try:
             self._asked(request, asked)
         except Refused as refused:
-            return web.Response(text=_page(refused.text), content_type="text/html", status=refused.status)
+            return web.Response(text=page(refused.text), content_type="text/html", status=refused.status)
         try:
             if "decline" in asked:
                 raise Refused("declined")
             return self._signed_in(asked, asked.get("mailbox", ""))
         except Refused as refused:
-            return _sent_back(asked, {"error": refused.error, "error_description": refused.text})
+            return sent_back(asked, {"error": refused.error, "error_description": refused.text})
 
     def _signed_in(self, asked: Mapping[str, str], address: str) -> web.Response:
         mailbox = self.microsoft.find_mailbox(address)
@@ -236,7 +206,7 @@ class Login:
             asked["client_id"], mailbox.address, tuple(asked["scope"].split()), self._now + CODE_LIFE_S, asked["redirect_uri"],
             asked.get("code_challenge", ""), asked.get("code_challenge_method", "plain"), asked.get("nonce"),
         )  # fmt: skip
-        return _sent_back(asked, {"code": code, "session_state": str(uuid.uuid4())})
+        return sent_back(asked, {"code": code, "session_state": str(uuid.uuid4())})
 
     # --- token
 
@@ -252,9 +222,16 @@ class Login:
             }
             if asked.get("grant_type") not in grants:
                 raise Refused("grant_type", asked.get("grant_type", ""))
+            self._planned(request, asked["grant_type"])
             return web.json_response(grants[asked["grant_type"]](client, asked), headers={"Cache-Control": "no-store"})
         except Refused as refused:
             return self._refused(refused)
+
+    def _planned(self, request: web.Request, grant_type: str) -> None:
+        """Raises Refused where the fault plan says so; `match` of a rule sees "POST {path} {grant type}"."""
+        for kind in FAULTS if grant_type != "client_credentials" else ():
+            if self.microsoft.world.fault("microsoft-login", kind, f"POST {request.path} {grant_type}"):
+                raise Refused(kind)
 
     def _client(self, request: web.Request, asked: dict[str, str]) -> Client:
         scheme, _, basic = request.headers.get("Authorization", "").partition(" ")
@@ -295,7 +272,7 @@ class Login:
         if not asked.get("refresh_token"):
             raise Refused("missing", "refresh_token")
         grant = self._refresh.get(asked["refresh_token"])
-        grace = self.microsoft.switch("refresh_grace", None)
+        grace = self.microsoft.switch("refresh_grace")
         if grant is None:
             raise Refused("bad_grant")
         if grant.client_id != client.id:
@@ -305,7 +282,7 @@ class Login:
         if grant.until <= self._now:
             raise Refused("refresh_expired")
         if grace is not None and grant.replaced is not None and grant.replaced + grace <= self._now:
-            raise Refused("other_client")
+            raise Refused("replaced")
         scopes = tuple(asked["scope"].split()) if asked.get("scope") else grant.scopes
         if refused := sorted(_resources(scopes) - _resources(grant.scopes)):
             raise Refused("scope", refused[0])
@@ -373,42 +350,3 @@ def _challenge(verifier: str, method: str) -> str:
     if method != "S256" or not verifier:
         return verifier
     return base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).decode().rstrip("=")
-
-
-def _sent_back(asked: Mapping[str, str], values: Mapping[str, str]) -> web.Response:
-    """The way back to the app: query, fragment or form_post, with its `state`."""
-    values = {**values, **({"state": asked["state"]} if "state" in asked else {})}
-    target, mode = asked["redirect_uri"], asked.get("response_mode", "query")
-    if mode == "form_post":
-        fields = "".join(_hidden(name, value) for name, value in values.items())
-        form = f'<form method="post" action="{html.escape(target)}">{fields}<button>Continue</button></form>'
-        return web.Response(
-            text=_page("Signed in.", form + "<script>document.forms[0].submit()</script>"), content_type="text/html"
-        )
-    joint = "#" if mode == "fragment" else "&" if "?" in target else "?"
-    return web.Response(status=302, headers={"Location": f"{target}{joint}{urlencode(values)}"})
-
-
-def _hidden(name: str, value: str) -> str:
-    return f'<input type="hidden" name="{html.escape(name)}" value="{html.escape(value)}">'
-
-
-def _form(asked: Mapping[str, str], mailboxes: list[Mailbox]) -> str:
-    """One button per mailbox; a script posts the same fields with `mailbox`."""
-    hint = asked.get("login_hint", "").lower()
-    mailboxes = sorted(mailboxes, key=lambda box: box.address.lower() != hint)
-    fields = "".join(_hidden(name, value) for name, value in asked.items())
-    buttons = "".join(
-        f'<p><button name="mailbox" value="{html.escape(box.address)}">{html.escape(box.name)} ({html.escape(box.address)})</button></p>'
-        for box in mailboxes
-    )
-    scopes = "".join(f"<li>{html.escape(scope)}</li>" for scope in asked["scope"].split())
-    decline = '<p><button name="decline" value="1">Decline</button></p>'
-    return _page(
-        "Sandbox sign-in: choose the mailbox the app may use.",
-        f'<p>It asks for:</p><ul>{scopes}</ul><form method="post" action="authorize">{fields}{buttons}{decline}</form>',
-    )
-
-
-def _page(sentence: str, more: str = "") -> str:
-    return f"<!doctype html><html lang='en'><title>Sandbox sign-in</title><h1>{html.escape(sentence)}</h1>{more}</html>"

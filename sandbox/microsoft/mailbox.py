@@ -27,7 +27,8 @@ from sandbox.microsoft.errors import refusal
 from sandbox.microsoft.folders import RECOVERABLE, TOP, Folder, Folders, Gone, Search
 from sandbox.microsoft.ids import is_well_formed, make_id
 from sandbox.microsoft.messages import MESSAGE_FLAGS, UNSENT, Message
-from sandbox.microsoft.mime import Content, compose, parse
+from sandbox.microsoft.mime import Attachment, Content, compose, parse
+from sandbox.microsoft.switches import switch
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,18 @@ class Change:
 
 
 class Mailbox:
-    """`address` is the primary one. All id arguments take either id form; folders also take well-known names."""
+    """One mailbox, as sample data, pages and tests use it directly; the API's handlers go the same way.
+
+    `address` is the primary one. All id arguments take either id form; folders also take well-known names. What the vendor
+    would refuse is refused in its words (`GraphError`).
+
+    | what | method |
+    |---|---|
+    | a mail arrives, or is sent | `deliver(raw, folder=, received=, categories=)`, `send(raw, sent=)` -> immutable id |
+    | looking | `messages(folder)`, `message(id)`, `folders()`, `folder(id)` |
+    | a person does something | `set_categories`, `set_read`, `open`, `move`, `delete`, `purge`, `add_link` |
+    | folders | `add_folder(name, parent)`, `make_folder(path)` -> id, `rename_folder`, `move_folder`, `delete_folder` |
+    """
 
     def __init__(
         self,
@@ -212,7 +224,7 @@ class Mailbox:
         """What a person does by looking: the mail becomes read, and with the switch `microsoft.opening_touches` on (as in
         Exchange) its last-modified time moves even if it was read before."""
         message = self.message(message_id)
-        if not message.is_read or self.world.switches.get("microsoft.opening_touches", True):
+        if not message.is_read or switch(self.world, "opening_touches"):
             self.change(message, is_read=True)
 
     def move(self, message_id: str, folder: str) -> Message:
@@ -235,7 +247,7 @@ class Mailbox:
         recoverable items, from there for good."""
         message = self.message(message_id)
         home = self.folder_tree.get(message.folder)
-        first = self.world.switches.get("microsoft.delete_to", "deleteditems")
+        first = switch(self.world, "delete_to")
         if self.folder_tree.is_under(home, RECOVERABLE):
             self.purge(message_id)
         elif first == RECOVERABLE or self.folder_tree.is_under(home, "deleteditems"):
@@ -257,12 +269,32 @@ class Mailbox:
         self.log.note(message.serial, number)
         self.on_change(Change(self, message, None, message.folder, message.rest_id))
 
+    def add_link(self, message_id: str, name: str) -> None:
+        """Adds a reference attachment: a link to a file in the cloud, which only Outlook itself makes."""
+        message = self.message(message_id)
+        link = Attachment(name, "application/octet-stream", b"", is_link=True)
+        content = dataclasses.replace(message.content, attachments=(*message.content.attachments, link))
+        self.change(message, content=content)
+
     # --- folders
 
     def add_folder(self, name: str, parent: str = TOP, *, hidden: bool = False, search: Search | None = None) -> str:
         """Creates a folder; answers its id."""
         number, _ = self._tick()
         return self.folder_tree.add(name, parent, number, hidden=hidden, search=search).id
+
+    def make_folder(self, path: str) -> str:
+        """The id of the folder at a path of display names below the top, as "Customers/2026"; what is missing is made."""
+        above = self.folder_tree.well_known(TOP).id
+        for name in path.split("/"):
+            below = (one for one in self.folder_tree.children(above, hidden=True) if one.name.casefold() == name.casefold())
+            found = next(below, None)
+            above = found.id if found else self.add_folder(name, above)
+        return above
+
+    def move_folder(self, folder_id: str, parent: str) -> None:
+        number, _ = self._tick()
+        self.folder_tree.move(self.folder_tree.get(folder_id), self.folder_tree.get(parent), number)
 
     def rename_folder(self, folder_id: str, name: str) -> None:
         number, _ = self._tick()

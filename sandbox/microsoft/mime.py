@@ -21,7 +21,7 @@ from email.utils import format_datetime, formataddr, getaddresses, parsedate_to_
 from functools import cached_property
 from html.parser import HTMLParser
 
-_IMPORTANCE = {"high": "high", "urgent": "high", "1": "high", "2": "high", "low": "low", "non-urgent": "low", "4": "low", "5": "low"}  # fmt: skip
+_IMPORTANCE = dict.fromkeys(("high", "urgent", "1", "2"), "high") | dict.fromkeys(("low", "non-urgent", "4", "5"), "low")
 _LINE_ENDS = re.compile(r"\r\n|\r")
 _MESSAGE_ID = re.compile(r"<[^<>\s]+>")
 
@@ -34,7 +34,8 @@ class Address:
 
 @dataclass(frozen=True)
 class Attachment:
-    """One attachment. `item` is set for message/rfc822: an item attachment, whose `content` is its raw MIME."""
+    """One attachment. `item` is set for message/rfc822: an item attachment, whose `content` is its raw MIME; `is_link` marks
+    a reference attachment, a link to a file in the cloud, which has no content."""
 
     name: str
     content_type: str
@@ -42,11 +43,13 @@ class Attachment:
     is_inline: bool = False
     content_id: str | None = None
     item: Content | None = None
+    is_link: bool = False
 
 
 @dataclass(frozen=True)
 class Content:
-    """What a message says. Times UTC; `sent` None = no readable Date. `html` and `text` are None where the mail has none."""
+    """What a message says. Times UTC; `sent` None = no readable Date. `html` and `text` are None where the mail has none.
+    `meeting`: what a meeting's mail is for, the iTIP method in upper case (RFC 5546): REQUEST, REPLY, CANCEL."""
 
     subject: str = ""
     sender: Address | None = None
@@ -63,6 +66,7 @@ class Content:
     html: str | None = None
     text: str | None = None
     attachments: tuple[Attachment, ...] = ()
+    meeting: str = ""
     raw: bytes = field(default=b"", repr=False)
 
     @cached_property
@@ -108,6 +112,7 @@ def parse(raw: bytes) -> Content:
         html=texts.get("html"),
         text=texts.get("plain"),
         attachments=tuple(attachments),
+        meeting=texts.get("calendar", ""),
         raw=raw,
     )
 
@@ -149,7 +154,7 @@ def _date(mail: Message) -> datetime | None:
 
 
 def _parts(mail: Message) -> tuple[dict[str, str], list[Attachment]]:
-    """The body texts by subtype and everything else as attachments, in the order of the mail."""
+    """The body texts by subtype, of a calendar its method alone, and everything else as attachments, in the mail's order."""
     texts: dict[str, str] = {}
     attachments: list[Attachment] = []
     queue: list[Message] = [mail]
@@ -161,6 +166,8 @@ def _parts(mail: Message) -> tuple[dict[str, str], list[Attachment]]:
             attachments.append(_item_attachment(part, payload[0]))
         elif part.is_multipart() and isinstance(payload, list):
             queue[:0] = [inner for inner in payload if isinstance(inner, Message)]
+        elif kind == "text/calendar" and part.get_param("method") and disposition != "attachment":
+            texts.setdefault("calendar", str(part.get_param("method")).upper())  # RFC 6047: this is what makes it a meeting
         elif part.get_content_maintype() == "text" and disposition != "attachment" and not part.get_filename():
             subtype = "html" if kind == "text/html" else "plain"
             text = _LINE_ENDS.sub("\n", _text(_bytes(part), part.get_content_charset()))
@@ -226,18 +233,37 @@ def compose(content: Content, message_id: str, sent: datetime) -> bytes:
     """The MIME of a message that was made from fields (a draft, a notice), so that it has a `$value` like every other."""
     mail = EmailMessage()
     mail["Subject"] = " ".join(content.subject.split())
-    for name, people in (("From", content.author and (content.author,)), ("To", content.to), ("Cc", content.cc), ("Bcc", content.bcc)):  # fmt: skip
+    author = (content.author,) if content.author else ()
+    for name, people in (("From", author), ("To", content.to), ("Cc", content.cc), ("Bcc", content.bcc)):
         if people:
-            mail[name] = ", ".join(formataddr((" ".join(person.name.split()), person.address)) for person in people)
+            mail[name] = ", ".join(_shown(person) for person in people)
     mail["Date"] = format_datetime(sent)
     mail["Message-ID"] = message_id
     for name, value in content.headers:
-        mail[name] = value
+        if name not in mail and not name.lower().startswith(("content-", "mime-version")):
+            mail[name] = value
     if content.html is not None:
         mail.set_content(content.html, subtype="html")
     else:
         mail.set_content(content.text or "")
     for attachment in content.attachments:
-        main, _, sub = attachment.content_type.partition("/")
-        mail.add_attachment(attachment.content, maintype=main, subtype=sub or "octet-stream", filename=attachment.name)
+        if not attachment.is_link:
+            _attach(mail, attachment)
     return mail.as_bytes()
+
+
+def _shown(person: Address) -> str:
+    name = "" if person.name == person.address else " ".join(person.name.split())
+    return formataddr((name, person.address))
+
+
+def _attach(mail: EmailMessage, attachment: Attachment) -> None:
+    if attachment.item:
+        mail.add_attachment(email.message_from_bytes(attachment.content, policy=email.policy.default))
+        return
+    main, _, sub = attachment.content_type.partition("/")
+    place = "inline" if attachment.is_inline else "attachment"
+    cid = f"<{attachment.content_id}>" if attachment.content_id else None
+    mail.add_attachment(
+        attachment.content, maintype=main, subtype=sub or "octet-stream", filename=attachment.name, disposition=place, cid=cid
+    )  # fmt: skip

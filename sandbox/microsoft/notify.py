@@ -2,10 +2,11 @@
 
 Rules that hold here:
 - https only, the receiver's certificate is verified; what waits for one address goes out in one body (batched).
-- Each notification is delayed by `world.notify_delay_s`. An answer that is not 2xx, or none in time, is tried again with growing
-  pauses for up to four hours, then dropped.
+- Each notification is delayed by `world.notify_delay_s`. An answer that is not 2xx, or none in time, is tried again with
+  growing pauses for up to four hours, then dropped.
 - Named faults: `notify_drop` (never sent), `notify_double` (sent twice), `notify_reorder` (sent behind the next one),
-  `notify_forge` (sent with a clientState nobody gave). Their `match` sees "notification {changeType}" or "lifecycle {event}".
+  `notify_forge` (a copy with a clientState nobody gave goes out beside it, in a body of its own).
+  Their `match` sees "notification {changeType}" or "lifecycle {event}".
 Sources: learn.microsoft.com/graph/change-notifications-delivery-webhooks, /graph/change-notifications-lifecycle-events.
 
 It must never hand out content: ids alone.
@@ -37,7 +38,10 @@ HELD_S = 2.0
 
 
 class Notifier:
-    """`start` and `stop` belong to the application's life; `post` may be called from any thread."""
+    """`start` and `stop` belong to the application's life; `post` may be called from any thread.
+
+    Takes the kinds `notify_drop`, `notify_double`, `notify_reorder` and `notify_forge` of `World.fault("microsoft", ...)`.
+    """
 
     def __init__(self, world: World, check: Callable[[Json], list[str]]) -> None:
         self.world, self.check = world, check
@@ -62,7 +66,9 @@ class Notifier:
         self._loop = self._session = None
 
     def clear(self) -> None:
-        """Forgets what waits."""
+        """Forgets what waits, and what would be tried again."""
+        for task in self._tasks:
+            task.cancel()
         self._waiting.clear()
         self._held.clear()
 
@@ -84,28 +90,38 @@ class Notifier:
             raise refusal("handshake_text")
 
     def post(self, url: str, notification: Json) -> None:
-        """Sends a notification when its delay is over. Nothing is sent before the application runs."""
-        if self._loop is not None:
-            self._loop.call_soon_threadsafe(self._plan, url, notification)
+        """Sends a notification when its delay is over. Nothing is sent before the application runs.
 
-    def _plan(self, url: str, notification: Json) -> None:
+        Faults and delay are settled here, so that a plan changed afterwards does not reach what was posted before.
+        """
+        if self._loop is None:
+            return
         name = _name(notification)
         if self.world.fault("microsoft", "notify_drop", name):
             return
         if self.world.fault("microsoft", "notify_forge", name):
-            notification = {**notification, "clientState": f"forged-{self.world.random.getrandbits(64):016x}"}
+            forged = {**notification, "clientState": f"forged-{self.world.random.getrandbits(64):016x}"}
+            self._loop.call_soon_threadsafe(lambda: self._spawn(self._forged(url, forged)))
         copies = 2 if self.world.fault("microsoft", "notify_double", name) else 1
         is_held = self.world.fault("microsoft", "notify_reorder", name) is not None
         for _ in range(copies):
-            self._spawn(self._later(url, notification, is_held))
+            delay_s = self.world.random.uniform(*self.world.notify_delay_s)
+            self._loop.call_soon_threadsafe(self._start, url, notification, delay_s, is_held)
+
+    def _start(self, url: str, notification: Json, delay_s: float, is_held: bool) -> None:
+        self._spawn(self._later(url, notification, delay_s, is_held))
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.ensure_future(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _later(self, url: str, notification: Json, is_held: bool) -> None:
-        await asyncio.sleep(self.world.random.uniform(*self.world.notify_delay_s))
+    async def _forged(self, url: str, notification: Json) -> None:
+        """What somebody else sends: once, whatever is answered."""
+        await self._delivered(url, [notification])
+
+    async def _later(self, url: str, notification: Json, delay_s: float, is_held: bool) -> None:
+        await asyncio.sleep(delay_s)
         if is_held and url not in self._held:
             self._held[url] = notification
             await asyncio.sleep(HELD_S)

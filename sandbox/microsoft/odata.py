@@ -1,7 +1,8 @@
 """The OData query options of Graph that the product uses: $filter, $select, $expand, $orderby, read into small values.
 
 Rules that hold here: what is not understood is refused in Graph's words, never ignored; string comparison ignores case, as
-Exchange does, except for ids. Sources: OData 4.01 URL conventions, section 5.1; learn.microsoft.com/graph/filter-query-parameter.
+Exchange does, except for ids. Sources: OData 4.01 URL conventions, section 5.1;
+learn.microsoft.com/graph/filter-query-parameter.
 
 It must never know messages: a value is asked for by its path through a function the caller gives.
 """
@@ -218,9 +219,12 @@ def matches(node: Node, lookup: Lookup) -> bool:
 def _element(variable: str, element: Any) -> Lookup:
     def lookup(path: str) -> Any:
         head, _, rest = path.partition("/")
+        element_at = element
         if head != variable:
             raise refusal("bad_filter", why=f"'{head}' is not the range variable '{variable}'.")
-        return element.get(rest) if rest else element
+        for step in rest.split("/") if rest else ():
+            element_at = element_at.get(step) if isinstance(element_at, dict) else None
+        return element_at
 
     return lookup
 

@@ -1,8 +1,8 @@
 """How things of a mailbox look in JSON: one table of properties per type.
 
 Rules that hold here: a property not selected is never made; `internetMessageHeaders` comes only when selected; times are UTC
-with whole seconds, as Outlook gives them. Sources: learn.microsoft.com/graph/api/resources/message, mailfolder, user,
-attachment, fileattachment, itemattachment.
+with whole seconds, as Outlook gives them. Sources: learn.microsoft.com/graph/api/resources/message, eventmessage, mailfolder,
+user, attachment, fileattachment, itemattachment.
 
 It must never change anything.
 """
@@ -91,6 +91,11 @@ MESSAGE: Mapping[str, Callable[[Message, View], Any]] = {
     "flag": lambda m, v: dict(m.flag),
     "internetMessageHeaders": lambda m, v: [{"name": name, "value": value} for name, value in m.content.headers],
 }
+#: iTIP method of a meeting's mail -> its type; of what these types have beyond a message's properties nothing is built
+MEETINGS: Mapping[str, str] = {
+    "REQUEST": "#microsoft.graph.eventMessageRequest",
+    "REPLY": "#microsoft.graph.eventMessageResponse",
+}
 ONLY_SELECTED = frozenset({"internetMessageHeaders"})
 #: what $filter and $orderby compare instead of the JSON form
 _COMPARABLE: Mapping[str, Callable[[Message], Any]] = {
@@ -139,6 +144,14 @@ SEARCH_FOLDER: Mapping[str, Callable[[Any], Any]] = {
     "sourceFolderIds": lambda search: list(search.sources),
 }
 
+#: properties the vendor has and this stand-in has not
+UNBUILT: Mapping[str, frozenset[str]] = {
+    "message": frozenset({"uniqueBody"}),
+    "user": frozenset(
+        {"department", "companyName", "assignedLicenses", "assignedPlans", "usageLocation", "onPremisesSyncEnabled"}
+    ),
+}
+
 ATTACHMENT: Mapping[str, Callable[[Attachment], Any]] = {
     "lastModifiedDateTime": lambda a: None,
     "name": lambda a: a.name,
@@ -159,6 +172,8 @@ def chosen(select: tuple[str, ...] | None, known: Mapping[str, Any], default: Se
     if select is None:
         return list(default)
     for name in select:
+        if name in UNBUILT.get(type_name, ()):
+            raise refusal("not_built", what=f"the property {name} of {type_name}")
         if name not in known:
             raise refusal("bad_select", name=name, type=type_name)
     return [name for name in known if name in select or name == "id"]
@@ -166,6 +181,8 @@ def chosen(select: tuple[str, ...] | None, known: Mapping[str, Any], default: Se
 
 def message_json(message: Message, view: View) -> Json:
     shown: Json = {"@odata.etag": message.etag}
+    if message.content.meeting:
+        shown["@odata.type"] = MEETINGS.get(message.content.meeting, "#microsoft.graph.eventMessage")
     if view.select is None:
         names: Sequence[str] = _DEFAULT_MESSAGE
     else:
@@ -212,10 +229,10 @@ def attachments_json(message: Message, select: str | None, view: View) -> list[J
 
 def attachment_json(message: Message, number: int, select: tuple[str, ...] | None, view: View, *, item: bool = False) -> Json:
     attachment = message.content.attachments[number]
-    table = ATTACHMENT if attachment.item else FILE_ATTACHMENT
+    kind = "reference" if attachment.is_link else "item" if attachment.item else "file"
+    table = FILE_ATTACHMENT if kind == "file" else ATTACHMENT
     chosen(select, {"id": None, **FILE_ATTACHMENT}, (), "attachment")
-    shown: Json = {"@odata.type": "#microsoft.graph.itemAttachment" if attachment.item else "#microsoft.graph.fileAttachment"}
-    shown["id"] = message.attachment_id(number, view.immutable)
+    shown: Json = {"@odata.type": f"#microsoft.graph.{kind}Attachment", "id": message.attachment_id(number, view.immutable)}
     for name, value in table.items():
         if select is None or name in select:
             shown[name] = time_text(message.received) if name == "lastModifiedDateTime" else value(attachment)

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from sandbox.microsoft import odata
 from sandbox.microsoft.call import Answer, Call
 from sandbox.microsoft.errors import GraphError, refusal
+from sandbox.microsoft.folders import RECOVERABLE
 from sandbox.microsoft.mailbox import Change, Mailbox
 from sandbox.microsoft.represent import Json, time_text
 
@@ -142,9 +143,10 @@ def _twins(one: Subscription, other: Subscription) -> bool:
 def _seen(subscription: Subscription, change: Change) -> list[tuple[str, str]]:
     """What a change is to a subscription: (changeType, message id) of each notification."""
     new_id = change.message.shown_id(subscription.immutable)
+    out_of_sight = (None, change.mailbox.folder(RECOVERABLE).id)
     old_id = new_id if subscription.immutable else change.old_rest_id
     if subscription.folder is None:
-        was, now = change.was_in is not None, change.now_in is not None
+        was, now = change.was_in not in out_of_sight, change.now_in not in out_of_sight
         same = old_id == new_id
     else:
         was, now = change.was_in == subscription.folder, change.now_in == subscription.folder
@@ -213,7 +215,7 @@ async def create_subscription(call: Call) -> Answer:
         raise refusal("not_built", what="notifications with resource data")
     mailbox, folder = _target(call, body["resource"])
     subscription = Subscription(
-        id=str(uuid.uuid4()), client_id=call.caller.client_id,
+        id=str(uuid.UUID(int=call.microsoft.world.random.getrandbits(128), version=4)), client_id=call.caller.client_id,
         creator=mailbox.user_id if call.caller.address else call.caller.client_id, mailbox=mailbox, folder=folder,
         resource=body["resource"], kinds=kinds, url=body["notificationUrl"],
         lifecycle_url=body.get("lifecycleNotificationUrl"), client_state=body.get("clientState"),
