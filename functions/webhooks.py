@@ -35,7 +35,7 @@ def graph_notify(req: func.HttpRequest, rings: func.Out[typing.List[str]]) -> fu
     mailbox, generation = req.route_params["mailbox"], int(req.route_params["generation"])
     if not _verified(states, mailbox, generation):
         return func.HttpResponse(status_code=401)
-    rings.set([_ring(mailbox)])
+    rings.set([_ring(mailbox, "push" if req.route_params["kind"] == "notify" else "renew")])
     return func.HttpResponse(status_code=202)
 
 
@@ -69,8 +69,8 @@ def _verified(states: list[str], mailbox: str, generation: int) -> bool:
     return all(matches)
 
 
-def _ring(mailbox: str) -> str:
+def _ring(mailbox: str, why: str) -> str:
     from shared.core import ringing
     from shared.wire import wire
 
-    return ringing.encoded(mailbox, "push", wire().clock.now())
+    return ringing.encoded(mailbox, why, wire().clock.now())

@@ -9,11 +9,14 @@ Rules that hold here:
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, NewType, Protocol
 
 from shared.core.errors import ItemError
+from shared.core.mail import Attachment, Mail, MailRecord, MailText
+from shared.core.match import Case, Opportunity, Person
 from shared.core.model import Fields, Item, Seen
 
 TenantId = NewType("TenantId", str)
@@ -80,6 +83,10 @@ class LinkStore(Protocol):
 
     def get(self, place: Place, key: str) -> Row | None: ...
 
+    def get_many(self, place: Place, keys: Sequence[str]) -> Mapping[str, Row]:
+        """The rows that are there, by key; read side by side, not as one snapshot."""
+        ...
+
     def scan(self, place: Place, first: str = "", last: str | None = None) -> Iterator[Row]:
         """Rows with first <= key < last in key order (ordinal); `last` None = to the end."""
         ...
@@ -93,7 +100,7 @@ class LinkStore(Protocol):
         ...
 
 
-Why = Literal["push", "poll", "sweep", "user", "self", "wake"]
+Why = Literal["push", "poll", "sweep", "user", "self", "wake", "renew"]
 
 
 @dataclass(frozen=True)
@@ -131,6 +138,24 @@ class Vault(Protocol):
     def wrap(self, data_key: bytes) -> WrappedKey: ...
 
     def unwrap(self, key: WrappedKey) -> bytes: ...
+
+
+@dataclass(frozen=True)
+class Bearer:
+    """An access token and the one address it may be sent to: scheme, host and port, and for some vendors a first path."""
+
+    token: str = field(repr=False)
+    address: str
+
+
+class AccessToken(Protocol):
+    """Access to one vendor as one user (or as the app itself). Raises ConsentNeeded, OrgConsentNeeded, Retry."""
+
+    def current(self) -> Bearer: ...
+
+    def after(self, refused: Bearer) -> Bearer:
+        """Another one than `refused`, which the vendor no longer takes; for one more try, not for a loop."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -195,6 +220,131 @@ class Crm(Provider, Protocol):
 
 
 @dataclass(frozen=True)
+class MailPage:
+    """One round through a mailbox's mail streams.
+
+    `mails`: each id once, as it is now. `gone`: ids that left a stream; a moved mail does that too, so nothing may be
+    concluded from it. `cursors`: stream -> opaque text, complete, to be kept as a whole once the page is worked off.
+    `more`: another page waits now. `restarted`: streams whose cursor the vendor no longer knew; they began anew.
+    """
+
+    mails: tuple[Mail, ...]
+    gone: tuple[str, ...]
+    cursors: Mapping[str, str]
+    more: bool
+    restarted: tuple[str, ...] = ()
+
+
+class Stream(Protocol):
+    """The bytes of an attachment. `size` is how many will come, known before the first is read."""
+
+    size: int
+
+    def read(self, n: int = -1) -> bytes: ...
+
+
+class MailSource(Protocol):
+    """The mail of one mailbox. Errors are `core.errors`; a method that answers per item answers item errors in place."""
+
+    def pull(self, cursors: Mapping[str, str], since: datetime) -> MailPage:
+        """What is new. `cursors` {} begins: mail received since `since`, and everything that is marked, whatever its age.
+
+        Folders and categories that mark mail are made here where they are missing.
+        """
+        ...
+
+    def texts(self, ids: Sequence[str]) -> Mapping[str, MailText | ItemError]:
+        """The mails as they are now, with text and the list of attachments. One that is not there any more is Gone."""
+        ...
+
+    def open(self, mail_id: str, attachment: Attachment) -> AbstractContextManager[Stream]:
+        """The content of an attachment of kind file or mail (a mail comes as MIME). Raises Gone."""
+        ...
+
+    def mark_error(self, mail_id: str, *, on: bool) -> str:
+        """Sets or takes away the category that shows an error; answers the mail's version after it. Raises Gone."""
+        ...
+
+
+@dataclass(frozen=True)
+class Subscription:
+    id: str
+    expires: datetime
+
+
+class Push(Protocol):
+    """The vendor's promise to call our webhook when the mailbox changes."""
+
+    def subscribe(self, notify_url: str, lifecycle_url: str, state: str) -> Subscription: ...
+
+    def renew(self, subscription_id: str) -> Subscription:
+        """Moves the end and answers it. Raises Gone where the vendor no longer knows it."""
+        ...
+
+    def unsubscribe(self, subscription_id: str) -> None:
+        """Also right where it is gone already."""
+        ...
+
+
+@dataclass(frozen=True)
+class Question:
+    """What one batch of mails wants to know of the CRM, answered in as few calls as the vendor allows.
+
+    `addresses` in lower case; `case_numbers` without leading zeros; `identifiers` of mails that may be saved already;
+    `opportunities`: whether the open opportunities of the matched contacts' accounts matter.
+    """
+
+    addresses: tuple[str, ...]
+    case_numbers: tuple[str, ...] = ()
+    identifiers: tuple[str, ...] = ()
+    opportunities: bool = True
+
+
+@dataclass(frozen=True)
+class Matches:
+    """`cases` by number without leading zeros; `saved`: identifier -> record id of the oldest mail record that has it."""
+
+    people: tuple[Person, ...] = ()
+    opportunities: tuple[Opportunity, ...] = ()
+    cases: Mapping[str, Case] = field(default_factory=dict)
+    saved: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class SavedMail:
+    """A mail record that stands. `complete`: whether everything but its files has been written too."""
+
+    id: str
+    complete: bool = True
+
+
+class MailCrm(Protocol):
+    """Where mail is written to, as one user of one org."""
+
+    def match(self, question: Question) -> Matches: ...
+
+    def save(self, records: Sequence[MailRecord]) -> Sequence[SavedMail | ItemError]:
+        """Creates mail records with their relations; answers in order. At most 200."""
+        ...
+
+    def complete(self, saved: Sequence[tuple[str, MailRecord]]) -> Sequence[SavedMail | ItemError]:
+        """Adds to records that stand (id, record) whatever of `save` is missing; answers in order."""
+        ...
+
+    def files(self, record_ids: Sequence[str]) -> Mapping[str, Sequence[tuple[str, int]]]:
+        """Record id -> (file name, bytes) of each file linked to it."""
+        ...
+
+    def attach(self, record_ids: Sequence[str], name: str, content_type: str, stream: Stream) -> None:
+        """Uploads one file and links it to the records; the first is linked in the same breath as it is made."""
+        ...
+
+    def remove(self, record_id: str) -> None:
+        """Deletes a mail record. Raises Gone where it is deleted already."""
+        ...
+
+
+@dataclass(frozen=True)
 class LedgerEntry:
     """A decision about one item: which, what, why. Content-free; `item` is an HMAC."""
 
@@ -209,3 +359,7 @@ class LedgerEntry:
 
 class Ledger(Protocol):
     def note(self, entry: LedgerEntry) -> None: ...
+
+    def flush(self) -> None:
+        """Writes down what was noted; before the commit of the same items, so that a decision is told twice, never lost."""
+        ...

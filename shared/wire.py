@@ -4,20 +4,35 @@ from __future__ import annotations
 
 import json
 import logging
+import threading
 import uuid
 from collections.abc import Sequence
 from dataclasses import asdict
+from datetime import timedelta
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 from shared.core import ringing
-from shared.ports import Bell, Clock, LinkStore, MailboxKey, Place, Ring, Why
+from shared.ports import Bell, Clock, LinkStore, MailboxKey, Place, Ring, Vault, Why
 from shared.settings import Settings, current
 
 if TYPE_CHECKING:
+    import requests
+
+    from shared.access.directory import MailboxEntry
+    from shared.access.grants import Grants
+    from shared.access.microsoft import MicrosoftLogin
+    from shared.access.profiles import Profiles
+    from shared.access.salesforce import SalesforceLogin
+    from shared.crm.schema import Schema
+    from shared.ports import AccessToken, MailCrm
+    from shared.session.push import Door
     from shared.session.run import Part, SessionReport
 
 log = logging.getLogger("mailspan")
+
+#: Days for which decisions are kept.
+LEDGER_DAYS = 90
 
 
 class Wire:
@@ -25,6 +40,9 @@ class Wire:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
+        self._thread = threading.local()
+        self._salesforce: dict[str, SalesforceLogin] = {}
+        self._schemas: dict[str, Schema] = {}
 
     @cached_property
     def clock(self) -> Clock:
@@ -44,28 +62,143 @@ class Wire:
 
         return QueueBell(self.settings.storage)
 
+    @cached_property
+    def vault(self) -> Vault:
+        from shared.store.vault import vault_of
+
+        return vault_of(self.settings.vault)
+
+    @cached_property
+    def grants(self) -> Grants:
+        from shared.access.grants import Grants
+
+        return Grants(self.store, self.vault, self.clock, self.settings.tenant)
+
+    @cached_property
+    def profiles(self) -> Profiles:
+        from shared.access.profiles import Profiles
+
+        return Profiles(self.store, self.vault, self.settings.tenant)
+
+    @property
+    def http(self) -> requests.Session:
+        """The thread's own session: connections are reused, and never shared between threads."""
+        if not hasattr(self._thread, "http"):
+            from shared.access.ask import new_session
+
+            self._thread.http = new_session(self.settings.ca_file)
+        session: requests.Session = self._thread.http
+        return session
+
+    @property
+    def microsoft(self) -> MicrosoftLogin:
+        if not hasattr(self._thread, "microsoft"):
+            from shared.access.microsoft import MicrosoftLogin
+
+            self._thread.microsoft = MicrosoftLogin(self.settings, self.http, self.clock)
+        login: MicrosoftLogin = self._thread.microsoft
+        return login
+
+    def salesforce(self, login: str = "") -> SalesforceLogin:
+        """The sign-in service at that address, "" = the setting's. Kept with its tokens for all threads."""
+        if login not in self._salesforce:
+            from shared.access.ask import new_session
+            from shared.access.salesforce import SalesforceLogin
+
+            self._salesforce[login] = SalesforceLogin(self.settings, new_session(self.settings.ca_file), self.clock, login)
+        return self._salesforce[login]
+
+    # places
+
     def mailbox_place(self, mailbox: MailboxKey) -> Place:
         return Place("state", self.settings.tenant, "mailbox", mailbox)
 
-    def parts(self, mailbox: MailboxKey) -> Sequence[Part]:
-        """The work of one mailbox's session, by what is connected. Vendors' adapters are added here."""
-        return ()
+    def org_place(self, org: str) -> Place:
+        return Place("state", self.settings.tenant, "org", org)
+
+    def tenant_place(self) -> Place:
+        return Place("state", self.settings.tenant, "tenant", "settings")
+
+    # sessions
+
+    def parts(self, mailbox: MailboxKey, why: Why, session_id: str) -> Sequence[Part]:
+        """The work of one mailbox's session, by what is connected. Raises MailboxMissing."""
+        from shared.access import directory
+        from shared.core.errors import MailboxMissing
+        from shared.mailbox.graph import GraphMailbox
+        from shared.session.capture import MailCapture, Owner
+        from shared.session.push import KeepPush
+        from shared.session.records import STATE, moment_of, read
+        from shared.store.ledger import TableLedger
+
+        entry = directory.by_key(self.store, self.settings.tenant, mailbox)
+        state = self.store.get(self.mailbox_place(mailbox), STATE)
+        if entry is None or state is None:
+            raise MailboxMissing
+        token = self.grants.of(entry.key, "microsoft", self.microsoft.refresh)
+        graph = GraphMailbox(self.http, token, entry.address, self.clock, session_id)
+        owner = Owner(entry.key, (entry.address, *entry.aliases), entry.user, moment_of(read(state)["activated"]))
+        capture = MailCapture(
+            graph,
+            self.mail_crm(entry, session_id, by_person=why == "user"),
+            TableLedger(self.store, self.settings.tenant, entry.key),
+            org=self.org_place(entry.org),
+            owner=owner,
+            profile=self.profiles.of(entry.key),
+            secret=self.settings.install_secret,
+        )
+        return (KeepPush(graph, lambda generation: self.door(entry.key, generation), at_once=why == "renew"), capture)
+
+    def mail_crm(self, entry: MailboxEntry, session_id: str, *, by_person: bool) -> MailCrm:
+        """Salesforce as the mailbox's user."""
+        from shared.crm.budget import Budget
+        from shared.crm.salesforce import SalesforceMail
+        from shared.crm.schema import Schema
+
+        place = self.org_place(entry.org)
+        return SalesforceMail(
+            self.http,
+            self.salesforce_access(entry),
+            user_id=entry.user,
+            schema=self._schemas.setdefault(entry.org, Schema(self.store, place, self.clock)),
+            budget=Budget(self.store, place, self.clock, by_person=by_person),
+            session_id=session_id,
+            clock=self.clock,
+        )
+
+    def salesforce_access(self, entry: MailboxEntry) -> AccessToken:
+        """The user's own session at Salesforce, whichever way the org is connected."""
+        from shared.access import directory
+
+        org = directory.find_org(self.store, self.settings.tenant, entry.org)
+        login = self.salesforce(org.login if org is not None else "")
+        if entry.connection == "org":
+            return login.as_user(entry.username)
+        return self.grants.of(entry.key, "salesforce", login.refresh)
+
+    def door(self, mailbox: MailboxKey, generation: int) -> Door:
+        """Where the notifications of a mailbox arrive."""
+        from shared.core.keys import client_state
+        from shared.session.push import Door
+
+        base = f"{self.settings.public_url}/api/graph"
+        state = client_state(self.settings.webhook_secrets[0], mailbox, generation)
+        return Door(f"{base}/notify/{mailbox}/{generation}", f"{base}/lifecycle/{mailbox}/{generation}", state)
 
     def session(self, message: str) -> SessionReport:
         """Answers one queue message; one JSON line tells how it went. Raises NotARing and what the session raises."""
         from shared.session.run import run_session
 
         mailbox, why, at = ringing.decoded(message)
-        key, session_id = MailboxKey(mailbox), uuid.uuid4().hex
-        ring = Ring(key, _why(why), at)
+        key, reason, session_id = MailboxKey(mailbox), _why(why), uuid.uuid4().hex
         report = run_session(
-            ring,
+            Ring(key, reason, at),
             place=self.mailbox_place(key),
             store=self.store,
             bell=self.bell,
             clock=self.clock,
             session_id=session_id,
-            parts=lambda: self.parts(key),
+            parts=lambda: self.parts(key, reason, session_id),
         )
         log.info(json.dumps({"event": "session", "session": session_id, **asdict(report)}))
         return report
@@ -78,9 +211,31 @@ class Wire:
         mark_broken(self.store, self.clock, self.mailbox_place(MailboxKey(mailbox)), "mailbox.broken")
         log.error(json.dumps({"event": "poison", "mailbox": mailbox}))
 
+    # the clock's work
+
+    def sweep(self) -> None:
+        from shared.access import directory
+        from shared.session.sweep import sweep
+
+        tenant = self.settings.tenant
+        rung = sweep(
+            self.store, self.bell, self.clock, self.tenant_place(),
+            lambda minute: directory.due(self.store, tenant, minute), slots=directory.SLOTS,
+        )  # fmt: skip
+        log.info(json.dumps({"event": "sweep", "rung": rung}))
+
+    def prune(self) -> None:
+        from shared.access import directory
+        from shared.store.ledger import TableLedger
+
+        before = self.clock.now() - timedelta(days=LEDGER_DAYS)
+        tenant = self.settings.tenant
+        rows = sum(TableLedger(self.store, tenant, entry.key).prune(before) for entry in directory.every(self.store, tenant))
+        log.info(json.dumps({"event": "prune", "rows": rows}))
+
 
 def _why(text: str) -> Why:
-    reasons: dict[str, Why] = {"push": "push", "poll": "poll", "sweep": "sweep", "user": "user", "self": "self", "wake": "wake"}
+    reasons: dict[str, Why] = {why: why for why in get_args(Why)}
     return reasons[text]
 
 

@@ -35,6 +35,8 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("save_unmatched", "switch", False, "Save by itself also where nobody matches",
             seed="SalesforceEmailAutoTrackIncludingNotShared"),
     Setting("look_back_days", "number", 6, "Days before activation that are saved by themselves", low=0, high=365),
+    Setting("private_items", "choice", "none", "Private items nobody marked: out, as busy (mail: out), or whole",
+            choices=("none", "busy_only", "full")),
     Setting("save_body", "choice", "full", "What of the text is written to Salesforce", choices=("full", "none"),
             seed="SalesforceEmailSafeDescriptionSync"),
     Setting("save_bcc", "switch", False, "Write and match Bcc recipients"),

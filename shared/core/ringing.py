@@ -7,7 +7,7 @@ from datetime import datetime
 
 QUEUE = "sessions"
 VERSION = 1
-REASONS = ("push", "poll", "sweep", "user", "self", "wake")
+REASONS = ("push", "poll", "sweep", "user", "self", "wake", "renew")
 
 
 class NotARing(Exception):

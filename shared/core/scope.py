@@ -1,8 +1,9 @@
 """Is this mail ours, and why. Pure; the answer is always a rule, never just yes or no.
 
 Rules that hold here: "Salesforce Unsync" beats every mark; a mark beats auto-saving but never the internal filter and
-the blocklists (one external, unblocked address is enough); what lies in Drafts, Junk or Deleted Items is never saved.
-Source: behaviour.md 0.2, 0.11, S7, S8, E1, E5, E6.
+the blocklists (one external, unblocked address is enough); what lies in Drafts, Junk or Deleted Items is never saved; private
+mail and invitations are saved by hand only. Every case is a row of tests/system/matching.csv.
+Source: behaviour.md 0.2, 0.5, 0.11, S7, S8, S16, E1, E5, E6, M1, M6.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from shared.core.mail import Mail
+from shared.core.match import Links, participants_of
 from shared.core.profile import Profile
 
 MARK = "Salesforce"
@@ -35,23 +38,21 @@ NEVER = {
 }
 
 
+#: By which value of "auto_save_folders" mail in this folder is saved by itself. Other folders: by none.
+COVERED = {"inbox": ("both", "inbox"), "sentitems": ("both", "sent")}
+
+
 @dataclass(frozen=True)
 class Verdict:
-    """`rule` is the ledger's code; `external` are the addresses that count for matching, in the given order."""
+    """`rule` is the ledger's code. Of a mail to save also who takes part, for `match.links`: `external` are the addresses
+    that count, in the order of the mail; `blocked` and `internal` are the others."""
 
     save: bool
     rule: str
-    external: tuple[str, ...] = ()
     by_hand: bool = False
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where a mail lies: `role` is inbox, sentitems, drafts, junkemail, deleteditems, outbox or "" for any other folder;
-    `marked_folder` = in "Salesforce Emails" or below it."""
-
-    role: str
-    marked_folder: bool = False
+    external: tuple[str, ...] = ()
+    blocked: frozenset[str] = frozenset()
+    internal: frozenset[str] = frozenset()
 
 
 def in_domains(address: str, entries: Iterable[str]) -> bool:
@@ -72,51 +73,61 @@ class Filters:
         self._free_mail = FREE_MAIL if profile["block_free_mail"] else frozenset()
 
     def internal(self, address: str) -> bool:
-        return address in self._own or in_domains(address, self._internal)
+        """Also what reaches the mailbox under one of its own addresses with a plus and more before the at sign (RFC 5233)."""
+        name, _, domain = address.partition("@")
+        own = f"{name.partition('+')[0]}@{domain}"
+        return not self._own.isdisjoint((address, own)) or in_domains(address, self._internal)
 
     def blocked(self, address: str, *, by_hand: bool) -> bool:
-        return in_domains(address, self._blocked) or (not by_hand and in_domains(address, self._free_mail))
+        """An internal address is never blocked: it is kept out by being internal, and its User may still be linked."""
+        listed = in_domains(address, self._blocked) or (not by_hand and in_domains(address, self._free_mail))
+        return listed and not self.internal(address)
 
 
-def judge(
-    *,
-    addresses: tuple[str, ...],
-    categories: tuple[str, ...],
-    place: Place,
-    draft: bool,
-    meeting: bool,
-    received: datetime,
-    activated: datetime,
-    profile: Profile,
-    filters: Filters,
-) -> Verdict:
-    """The rule for one mail before anybody is matched. `addresses`: From, To, Cc (and Bcc where the profile says so)."""
-    if UNSYNC in categories:
-        return Verdict(False, "skipped.unsync")
-    if draft:
-        return Verdict(False, "skipped.draft")
-    if refused := NEVER.get(place.role):
+def judge(mail: Mail, *, activated: datetime, profile: Profile, filters: Filters) -> Verdict:
+    """The rule for one mail before anybody is matched. `activated`: when its mailbox was connected, aware."""
+    if refused := _never(mail):
         return Verdict(False, refused)
-    by_hand = MARK in categories or place.marked_folder
-    if not by_hand and (refused := _automatic(place, meeting, received, activated, profile)):
+    by_hand = MARK in mail.categories or mail.marked_folder
+    if not by_hand and (refused := _automatic(mail, activated, profile)):
         return Verdict(False, refused)
-    outside = tuple(address for address in addresses if not filters.internal(address))
-    if not outside:
-        return Verdict(False, "skipped.internal", by_hand=by_hand)
-    external = tuple(address for address in outside if not filters.blocked(address, by_hand=by_hand))
+    addresses = [address for address, _ in participants_of(mail, profile)]
+    internal = frozenset(address for address in addresses if filters.internal(address))
+    if internal.issuperset(addresses):
+        return Verdict(False, "skipped.internal", by_hand)
+    blocked = frozenset(address for address in addresses if filters.blocked(address, by_hand=by_hand))
+    external = tuple(address for address in addresses if address not in internal | blocked)
     if not external:
-        return Verdict(False, "skipped.blocked", by_hand=by_hand)
-    return Verdict(True, "saved.marked" if by_hand else "saved.auto", external, by_hand)
+        return Verdict(False, "skipped.blocked", by_hand)
+    return Verdict(True, "saved.marked" if by_hand else "saved.auto", by_hand, external, blocked, internal)
 
 
-def _automatic(place: Place, meeting: bool, received: datetime, activated: datetime, profile: Profile) -> str:
-    covered = {"inbox": ("both", "inbox"), "sentitems": ("both", "sent")}.get(place.role)
-    if covered is None:
-        return "skipped.not_marked"
-    if not profile["auto_save_mail"] or profile["auto_save_folders"] not in covered:
-        return "skipped.auto_off"
-    if meeting:
-        return "skipped.meeting"
-    if received < activated - timedelta(days=profile["look_back_days"]):
-        return "skipped.look_back"
-    return ""
+def refused_after_match(verdict: Verdict, links: Links, profile: Profile) -> str:
+    """The rule that refuses a mail which `judge` would save, now that it is known who is matched, or ""."""
+    if verdict.by_hand or links.found or profile["save_unmatched"]:
+        return ""
+    return "skipped.unmatched"
+
+
+def incoming(mail: Mail, filters: Filters) -> bool:
+    """Whether the mail came from outside. Where it lies says nothing: every copy of it must give the same answer."""
+    return mail.sender is None or not filters.internal(mail.sender.address)
+
+
+def _never(mail: Mail) -> str:
+    if UNSYNC in mail.categories:
+        return "skipped.unsync"
+    return "skipped.draft" if mail.draft else NEVER.get(mail.role, "")
+
+
+def _automatic(mail: Mail, activated: datetime, profile: Profile) -> str:
+    """The first rule that refuses a mail nobody marked, or ""."""
+    first_day = activated - timedelta(days=profile["look_back_days"])
+    refusals = (
+        ("skipped.not_marked", mail.role not in COVERED),
+        ("skipped.auto_off", not profile["auto_save_mail"] or profile["auto_save_folders"] not in COVERED.get(mail.role, ())),
+        ("skipped.meeting", mail.meeting),
+        ("skipped.private", mail.private and profile["private_items"] != "full"),
+        ("skipped.look_back", mail.received < first_day),
+    )
+    return next((rule for rule, refused in refusals if refused), "")

@@ -2,74 +2,155 @@
 
 Rules that hold here (design section 5):
 - A claim is inserted before the write, never upserted: of two that come at once, one gets RowExists and looks at the other.
-- `saved` names the record: link to it, write nothing. `claimed` and alive: leave the item open and look again when the claim
-  ends. `claimed` and dead: first look up whether the dead one's write had landed, then take over with If-Match.
-- The key is an HMAC of the Message-ID or the occurrence; the row holds the record's id, a mailbox's key and times, no more.
+- `saved` names the record and its holders: join them, write nothing. `claimed` and alive: leave the item open and look again
+  when the claim ends. `claimed` and dead: first look up whether the dead one's write had landed, then take over with If-Match.
+- A record is deleted only when its last holder leaves, and only where we made it; whoever deletes takes the claim first.
+- The key is an HMAC of the Message-ID or the occurrence; the row holds the record's id, mailbox keys and times, no more.
 """
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
 
 from shared.core.errors import RowChanged, RowExists
-from shared.ports import Insert, LinkStore, MailboxKey, Place, Put, Row
+from shared.ports import MAX_COMMIT, Delete, Insert, LinkStore, MailboxKey, Place, Put, Row
 from shared.session import records
 
 LIFE_S = 120.0  # a little longer than a lease: whoever outlives the claim has lost the lease already
+TRIES = 20  # each lost one means that somebody else joined or left
 
 
 @dataclass(frozen=True)
 class Claim:
-    """`mine`: write, then `settle`. `theirs`: look again at `until`. `dead`: look up, then `take_over`. `saved`: `crm_id`."""
+    """`free`: nobody has it. `mine`: write, then `settle`. `theirs`: look again at `until`. `dead`: look up, then `take_over`.
+    `saved`: it is the record `crm_id`, held by `holders`, made by us or not."""
 
-    state: Literal["mine", "theirs", "dead", "saved"]
+    state: Literal["free", "mine", "theirs", "dead", "saved"]
     key: str
     etag: str = ""
     until: datetime | None = None
     crm_id: str = ""
+    holders: tuple[str, ...] = ()
+    made: bool = True
 
 
-def claim(store: LinkStore, org: Place, key: str, mailbox: MailboxKey, now: datetime) -> Claim:
-    """Tries to claim the item for this mailbox; answers who has it."""
-    row_key = f"claim_{key}"
-    try:
-        etag = store.commit(org, [Insert(row_key, _claimed(mailbox, now))])[row_key]
-        return Claim("mine", key, etag)
-    except RowExists:
-        standing = store.get(org, row_key)
-    # a claim that went away between the two is looked at again with the next change
-    return Claim("theirs", key, until=now) if standing is None else _standing(key, standing, mailbox, now)
+class Claims:
+    """The claims of one org as one mailbox sees them."""
+
+    def __init__(self, store: LinkStore, org: Place, mailbox: MailboxKey) -> None:
+        self._store, self._org, self._mailbox = store, org, mailbox
+
+    def standing(self, keys: Sequence[str], now: datetime) -> dict[str, Claim]:
+        """How each of the keys stands."""
+        rows = self._store.get_many(self._org, [_row_key(key) for key in keys])
+        return {key: self._read(key, rows.get(_row_key(key)), now) for key in keys}
+
+    def claim(self, keys: Sequence[str], now: datetime) -> dict[str, Claim]:
+        """Claims every key that is free; answers for each who has it now."""
+        result: dict[str, Claim] = {}
+        left = list(dict.fromkeys(keys))
+        while left:
+            batch = left[:MAX_COMMIT]
+            try:
+                etags = self._store.commit(self._org, [Insert(_row_key(key), self._claimed(now)) for key in batch])
+            except RowExists as taken:
+                key = taken.key.removeprefix(_row_key(""))
+                result[key] = self.standing([key], now)[key]
+                left.remove(key)
+                continue
+            result |= {key: Claim("mine", key, etags[_row_key(key)]) for key in batch}
+            left = left[MAX_COMMIT:]
+        # a claim that went away between the two is looked at again with the next change
+        return {key: Claim("theirs", key, until=now) if claim.state == "free" else claim for key, claim in result.items()}
+
+    def take_over(self, dead: Claim, now: datetime) -> Claim:
+        """Takes a claim that is dead, or saved and about to be deleted; if somebody was quicker, answers who has it now."""
+        try:
+            put = Put(_row_key(dead.key), {**self._claimed(now), "made": dead.made}, dead.etag)
+            etag = self._store.commit(self._org, [put])[_row_key(dead.key)]
+            return Claim("mine", dead.key, etag, made=dead.made)
+        except RowChanged:
+            return self.claim([dead.key], now)[dead.key]
+
+    def settle(self, mine: Mapping[str, Claim], crm_ids: Mapping[str, str], *, made: bool = True) -> None:
+        """Writes down which records the claims became. One that was taken over meanwhile is left to whoever has it: that
+        mailbox looks the record up before it writes."""
+        keys = list(crm_ids)
+        for start in range(0, len(keys), MAX_COMMIT):
+            left = keys[start : start + MAX_COMMIT]
+            while left:
+                puts = [Put(_row_key(key), self._saved(crm_ids[key], made=made), mine[key].etag) for key in left]
+                try:
+                    self._store.commit(self._org, puts)
+                    break
+                except RowChanged as lost:
+                    left = [key for key in left if _row_key(key) != lost.key]
+
+    def join(self, saved: Claim, now: datetime) -> Claim:
+        """Adds this mailbox to the holders of a saved record; answers how the claim stands now."""
+        for _ in range(TRIES):
+            if saved.state != "saved" or self._mailbox in saved.holders:
+                return saved
+            holders = tuple(sorted({*saved.holders, self._mailbox}))
+            try:
+                self._store.commit(self._org, [Put(_row_key(saved.key), self._held(saved, holders), saved.etag)])
+                return saved
+            except RowChanged:
+                saved = self.standing([saved.key], now)[saved.key]
+        raise RowChanged(_row_key(saved.key))
+
+    def leave(self, key: str, now: datetime) -> Claim:
+        """Takes this mailbox out of the holders. Answers `mine` where it was the last one: the record, if we made it, is to
+        be deleted and the claim released; `saved` where others hold it; `free` where there is nothing to leave."""
+        for _ in range(TRIES):
+            standing = self.standing([key], now)[key]
+            if standing.state == "dead":
+                return self.take_over(standing, now)
+            if standing.state != "saved":
+                return standing
+            holders = tuple(holder for holder in standing.holders if holder != self._mailbox)
+            leaving = {**self._claimed(now), "made": standing.made}
+            value = self._held(standing, holders) if holders else leaving
+            try:
+                etag = self._store.commit(self._org, [Put(_row_key(key), value, standing.etag)])[_row_key(key)]
+            except RowChanged:
+                continue
+            state: Literal["mine", "saved"] = "saved" if holders else "mine"
+            return Claim(state, key, etag, crm_id=standing.crm_id, holders=holders, made=standing.made)
+        raise RowChanged(_row_key(key))
+
+    def release(self, mine: Sequence[Claim]) -> None:
+        """Gives claims back that were not used; one that somebody took meanwhile stays theirs."""
+        for claim in mine:
+            with contextlib.suppress(RowChanged):
+                self._store.commit(self._org, [Delete(_row_key(claim.key), claim.etag)])
+
+    def _claimed(self, now: datetime) -> dict[str, object]:
+        until = now + timedelta(seconds=LIFE_S)
+        return records.row(state="claimed", mailbox=self._mailbox, until=records.text_of(until))
+
+    def _saved(self, crm_id: str, *, made: bool) -> dict[str, object]:
+        return records.row(state="saved", crm=crm_id, made=made, holders=[self._mailbox])
+
+    def _held(self, claim: Claim, holders: Sequence[str]) -> dict[str, object]:
+        return records.row(state="saved", crm=claim.crm_id, made=claim.made, holders=list(holders))
+
+    def _read(self, key: str, row: Row | None, now: datetime) -> Claim:
+        if row is None:
+            return Claim("free", key)
+        value = records.read(row)
+        made = value.get("made", True)
+        if value["state"] == "saved":
+            return Claim("saved", key, row.etag, crm_id=value["crm"], holders=tuple(value["holders"]), made=made)
+        until = records.moment_of(value["until"])
+        # our own claim that we do not remember was made by a session of ours that died: the lease says that it is over
+        dead = until <= now or value["mailbox"] == self._mailbox
+        return Claim("dead" if dead else "theirs", key, row.etag, until, made=made)
 
 
-def take_over(store: LinkStore, org: Place, dead: Claim, mailbox: MailboxKey, now: datetime) -> Claim:
-    """Takes a dead claim; if somebody was quicker, answers who has it now."""
-    row_key = f"claim_{dead.key}"
-    try:
-        etag = store.commit(org, [Put(row_key, _claimed(mailbox, now), dead.etag)])[row_key]
-        return Claim("mine", dead.key, etag)
-    except RowChanged:
-        return claim(store, org, dead.key, mailbox, now)
-
-
-def settle(store: LinkStore, org: Place, mine: Claim, crm_id: str) -> Claim:
-    """Writes down which record it became. Raises RowChanged when the claim was taken over meanwhile."""
-    row_key = f"claim_{mine.key}"
-    etag = store.commit(org, [Put(row_key, records.row(state="saved", crm=crm_id), mine.etag)])[row_key]
-    return Claim("saved", mine.key, etag, crm_id=crm_id)
-
-
-def _claimed(mailbox: MailboxKey, now: datetime) -> dict[str, object]:
-    until = now + timedelta(seconds=LIFE_S)
-    return records.row(state="claimed", mailbox=mailbox, until=records.text_of(until))
-
-
-def _standing(key: str, row: Row, mailbox: MailboxKey, now: datetime) -> Claim:
-    value = records.read(row)
-    if value["state"] == "saved":
-        return Claim("saved", key, row.etag, crm_id=value["crm"])
-    until = records.moment_of(value["until"])
-    # our own claim that we do not remember was made by a session of ours that died: the lease says that it is over
-    dead = until <= now or value["mailbox"] == mailbox
-    return Claim("dead" if dead else "theirs", key, row.etag, until)
+def _row_key(key: str) -> str:
+    return f"claim_{key}"

@@ -12,10 +12,8 @@ Rules that hold here (design sections 3 to 5), in the order in which they happen
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 from shared.core import brake
@@ -24,11 +22,11 @@ from shared.core.model import SIDES, End, Link, Seen, Side, other
 from shared.core.plan import Plan, made_from, plan
 from shared.ports import MAX_COMMIT, Delete, Ledger, LedgerEntry, Provider, Put, Send, Sent, Write
 from shared.session import links, records
+from shared.session.bugs import BugCount, bug_of
 from shared.session.lease import Held
 from shared.session.run import PartReport
 
 TRIES = 4  # the first plan and three more after Stale
-MAX_BUGS, MAX_BUGS_SHARE = 20, 0.05
 HELD_RETRY_S = 6 * 3600.0
 
 
@@ -53,7 +51,7 @@ class ItemSync:
     ) -> None:  # fmt: skip
         self._kinds, self._sides, self._ledger = kinds, sides, ledger
         self._mailbox, self._digest_key = mailbox, digest_key
-        self._bugs = self._plans = 0  # of this session
+        self._bugs = BugCount()  # of this session
 
     def run(self, held: Held) -> PartReport:
         found = 0
@@ -217,13 +215,12 @@ class ItemSync:
     def _planned(self, held: Held, works: Sequence[Work], done: list[list[Write]]) -> list[Work]:
         planned = []
         for work in works:
-            self._plans += 1
+            self._bugs.decided += 1
             try:
                 work.plan = self._plan(work)
                 planned.append(work)
             except Exception as problem:
-                self._bugs += 1
-                if self._bugs > max(MAX_BUGS, self._plans * MAX_BUGS_SHARE):
+                if not self._bugs.bearable(problem):
                     raise
                 done.append(self._hold(held, work, bug_of(problem)))
         return planned
@@ -385,9 +382,3 @@ def _taken_back(link: Link, side: Side) -> Link:
         if link.announced[position].side == side:
             return replace(link, announced=(*link.announced[:position], *link.announced[position + 1 :]))
     return link
-
-
-def bug_of(problem: Exception) -> Bug:
-    """Class and place of an unexpected exception; never its text, which may hold content."""
-    frame = traceback.extract_tb(problem.__traceback__)[-1]
-    return Bug(type(problem).__name__, f"{Path(frame.filename).name}:{frame.lineno}")

@@ -112,7 +112,8 @@ def _refusal(head: rings.Head, ring: Ring, now: datetime) -> str:
         return "dropped.paused"
     if state.get("not_before") and records.moment_of(state["not_before"]) > now and ring.why != "user":
         return "dropped.backing_off"
-    return "dropped.answered" if rings.is_answered(head, ring) else ""
+    # a renewal is asked for by the vendor: no pull, however new, has answered it
+    return "dropped.answered" if ring.why != "renew" and rings.is_answered(head, ring) else ""
 
 
 def _holding(
@@ -208,8 +209,12 @@ def _state(state: Mapping[str, Any]) -> Write:
 
 
 def new_state(now: datetime) -> dict[str, Any]:
-    """The state row of a mailbox that was just connected."""
-    return records.row(stage="active", failures=0, not_before="", health="new", activated=records.text_of(now))
+    """The state row of a mailbox that was just connected.
+
+    Activated in whole seconds, as mailboxes tell when mail was received: what came in the look-back's first second is inside.
+    """
+    activated = records.text_of(now.replace(microsecond=0))
+    return records.row(stage="active", failures=0, not_before="", health="new", activated=activated)
 
 
 def _added(total: PartReport, more: PartReport) -> PartReport:

@@ -26,6 +26,9 @@ class MemoryStore:
             found = self._rows.get((place.table, place.partition), {}).get(key)
         return Row(key, json.loads(found[0]), found[1]) if found else None
 
+    def get_many(self, place: Place, keys: Sequence[str]) -> Mapping[str, Row]:
+        return {key: row for key in keys if (row := self.get(place, key)) is not None}
+
     def scan(self, place: Place, first: str = "", last: str | None = None) -> Iterator[Row]:
         with self._lock:
             rows = sorted(self._rows.get((place.table, place.partition), {}).items())

@@ -70,3 +70,12 @@ class KeyVault:
         except ResourceNotFoundError:
             raise VaultKeyMissing from None
         return bytes(result.key)
+
+
+def vault_of(setting: str) -> FileVault | KeyVault:
+    """The vault that the setting names: `file:PATH`, or the address of a Key Vault key."""
+    if setting.startswith("file:"):
+        return FileVault(Path(setting.removeprefix("file:")))
+    from azure.identity import DefaultAzureCredential
+
+    return KeyVault(setting, DefaultAzureCredential())

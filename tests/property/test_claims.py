@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 from shared.ports import MailboxKey, Place, TenantId
-from shared.session.claims import LIFE_S, Claim, claim, settle, take_over
+from shared.session.claims import LIFE_S, Claim, Claims
 from shared.store.memory import MemoryStore
 
 ORG = Place("state", TenantId("tenant"), "org", "o")
@@ -32,19 +32,23 @@ class Org:
 
 def session(org: Org, mailbox: MailboxKey) -> Iterator[None]:
     """What mail capture does with a claim, one effect at a time; ends without a value when it has to come back later."""
-    mine: Claim = claim(org.store, ORG, KEY, mailbox, org.time)
+    claims = Claims(org.store, ORG, mailbox)
+    mine: Claim = claims.claim([KEY], org.time)[KEY]
     yield
     record = ""
     if mine.state == "dead":
         record = org.records[0] if org.records else ""  # the lookup by Message-ID
         yield
-        mine = take_over(org.store, ORG, mine, mailbox, org.time)
+        mine = claims.take_over(mine, org.time)
         yield
     if mine.state == "mine":
         if not record:
             record = org.write()
             yield
-        settle(org.store, ORG, mine, record)
+        claims.settle({KEY: mine}, {KEY: record})
+        yield
+    elif mine.state == "saved":
+        claims.join(mine, org.time)
         yield
 
 
@@ -69,9 +73,38 @@ def test_one_record_whoever_dies_where() -> None:
             before = len(org.records)
             list(session(org, name))
             took_over += len(org.records) > before
-        end = claim(org.store, ORG, KEY, names[0], org.time)
+        end = Claims(org.store, ORG, names[0]).standing([KEY], org.time)[KEY]
         saved_by_other += end.state == "saved"
         assert (len(org.records), end.crm_id) == (1, "r0"), f"seed {seed}: {org.records}"
+        assert end.holders == tuple(names), f"seed {seed}: {end.holders}"
     print(f"claims: {SEEDS} seeds, {took_over} written only after a take-over")
     assert saved_by_other == SEEDS
     assert took_over > 20
+
+
+def test_the_record_goes_with_its_last_holder_whoever_leaves_when() -> None:
+    """Three mailboxes hold a record and leave it at once, by chance one after the other: exactly one is the last."""
+    for seed in range(SEEDS // 10):
+        rng, org = random.Random(seed), Org()
+        holders = [Claims(org.store, ORG, MailboxKey(name)) for name in ("ann", "bob", "cem")]
+        mine = holders[0].claim([KEY], org.time)
+        holders[0].settle(mine, {KEY: org.write()})
+        for each in holders[1:]:
+            each.join(each.standing([KEY], org.time)[KEY], org.time)
+        rng.shuffle(holders)
+        left = [each.leave(KEY, org.time) for each in holders]
+        assert [one.state for one in left] == ["saved", "saved", "mine"]
+        assert (left[-1].crm_id, left[-1].made) == ("r0", True)
+        holders[-1].release([left[-1]])
+        assert holders[0].standing([KEY], org.time)[KEY].state == "free"
+
+
+def test_a_batch_claims_what_is_free_and_tells_who_has_the_rest() -> None:
+    org = Org()
+    ann, bob = (Claims(org.store, ORG, MailboxKey(name)) for name in ("ann", "bob"))
+    ann.claim(["k3"], org.time)
+    saved = ann.claim(["k4"], org.time)
+    ann.settle(saved, {"k4": org.write()})
+    found = bob.claim([f"k{n}" for n in range(250)], org.time)
+    assert {key for key, one in found.items() if one.state != "mine"} == {"k3", "k4"}
+    assert (found["k3"].state, found["k4"].state, found["k4"].crm_id) == ("theirs", "saved", "r0")

@@ -14,6 +14,7 @@ import requests
 
 from sandbox.authority import Authority
 from sandbox.azurite import Azurite
+from tests.system.stage import Stage
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -27,6 +28,15 @@ def azurite() -> Iterator[Azurite]:
 @pytest.fixture(scope="session")
 def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
     return Authority(tmp_path_factory.mktemp("authority"))
+
+
+@pytest.fixture
+def stage(tmp_path: Path, azurite: Azurite) -> Iterator[Stage]:
+    """The product and its local world in one process; afterwards no answer of a vendor may have broken its contract."""
+    made = Stage(tmp_path, azurite.connection_string)
+    yield made
+    made.close()
+    assert made.world.violations == []
 
 
 @dataclass
@@ -47,13 +57,11 @@ class RunningHost:
         return self.process.wait(30)
 
 
-@pytest.fixture
-def start_host(authority: Authority, azurite: Azurite, tmp_path: Path) -> Iterator[Callable[..., RunningHost]]:
-    """start_host(app folder, **environment) -> RunningHost; every host started is ended with the test."""
+def _hosts(authority: Authority, azurite: Azurite, folder: Path) -> Iterator[Callable[..., RunningHost]]:
     started: list[RunningHost] = []
 
     def start(app: Path, *more: str, **environment: str) -> RunningHost:
-        errors = tmp_path / f"host-{len(started)}.err"
+        errors = folder / f"host-{len(started)}.err"
         command = [sys.executable, "-m", "sandbox.host", "--app", str(app), "--http-port", "0", "--https-port", "0",
                    "--authority", str(authority.folder), *more]  # fmt: skip
         values = {
@@ -76,3 +84,17 @@ def start_host(authority: Authority, azurite: Azurite, tmp_path: Path) -> Iterat
     for host in started:
         if host.process.poll() is None:
             host.stop()
+
+
+@pytest.fixture
+def start_host(authority: Authority, azurite: Azurite, tmp_path: Path) -> Iterator[Callable[..., RunningHost]]:
+    """start_host(app folder, **environment) -> RunningHost; every host started is ended with the test."""
+    yield from _hosts(authority, azurite, tmp_path)
+
+
+@pytest.fixture(scope="module")
+def start_module_host(
+    authority: Authority, azurite: Azurite, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[..., RunningHost]]:
+    """The same for hosts that a module's tests share."""
+    yield from _hosts(authority, azurite, tmp_path_factory.mktemp("hosts"))

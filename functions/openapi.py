@@ -1,0 +1,225 @@
+"""The public JSON API as one table: the doors are registered from it and the OpenAPI document is made from it.
+
+Rules that hold here:
+- A route that is not in ROUTES cannot be opened (`functions.answers.door` looks it up); one that is, is in the document.
+- What a client may meet is written down: every status, every problem code, every field with its type.
+- Data only: nothing here reads a setting, a row or a clock.
+Sources: OpenAPI 3.1.0; RFC 9457 (problem details); RFC 6750 (bearer tokens).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+VERSION = "1"
+PREFIX = "v1"
+
+Schema = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """`where` is path, query or header; a path parameter is always required, any other never."""
+
+    name: str
+    where: str
+    schema: Schema
+    text: str
+
+
+@dataclass(frozen=True)
+class Route:
+    """One operation. `path` below /api/v1, `{*name}` takes the rest of it. `problems`: status -> codes that may come with it.
+    `mailbox`: needs a product token and a connected mailbox, and may answer what every such route may."""
+
+    name: str
+    method: str
+    path: str
+    text: str
+    status: int
+    schema: str
+    mailbox: bool = True
+    parameters: tuple[Parameter, ...] = ()
+    problems: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
+
+    @property
+    def template(self) -> str:
+        """The route as the Functions host wants it."""
+        return f"{PREFIX}/{self.path}"
+
+    @property
+    def refusals(self) -> Mapping[int, tuple[str, ...]]:
+        """Every problem it may answer."""
+        return {**(_OF_MAILBOX if self.mailbox else {}), **self.problems, **_OF_ALL}
+
+
+_OF_ALL: Mapping[int, tuple[str, ...]] = {
+    500: ("store.error",),
+    503: ("retry.network", "retry.storage", "retry.throttled", "settings.missing", "settings.signing_key"),
+}
+_OF_MAILBOX: Mapping[int, tuple[str, ...]] = {
+    401: ("token.missing", "token.expired", "token.refused"),
+    404: ("mailbox.unknown",),
+}
+
+MAX_LIMIT, DEFAULT_LIMIT = 200, 50
+MAX_IDEMPOTENCY_KEY = 255
+
+_LIMIT = Parameter("limit", "query", {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT},
+                   "How many decisions at most.")  # fmt: skip
+_NEXT = Parameter("next", "query", {"type": "string"}, "The `next` of the page before; opaque.")
+_ITEM = Parameter("item", "path", {"type": "string", "minLength": 1},
+                  "The mail's Message-ID, URL-encoded, with or without angle brackets; or an entry's `item`.")  # fmt: skip
+_REPEAT = Parameter("Idempotency-Key", "header", {"type": "string", "minLength": 1, "maxLength": MAX_IDEMPOTENCY_KEY},
+                    "Names the request: sent again with the same key it is answered again and done once.")  # fmt: skip
+_CODE = Parameter("code", "path", {"type": "string", "minLength": 1}, "A code of a problem, of health or of a decision.")
+
+ROUTES: tuple[Route, ...] = (
+    Route("me", "GET", "me", "The mailbox of the token: whose it is, where it leads, how it stands.", 200, "Me"),
+    Route("me_health", "GET", "me/health", "How the mailbox stands, with times.", 200, "MailboxHealth"),
+    Route("me_sync", "POST", "me/sync", "Sync now: a session begins as soon as one may.", 202, "Rung",
+          parameters=(_REPEAT,), problems={400: ("request.idempotency_key",), 409: ("sync.too_soon", "sync.paused")}),
+    Route("me_pause", "POST", "me/pause", "Stop automatic sync until it is resumed. Pausing twice is pausing once.", 200,
+          "MailboxHealth", parameters=(_REPEAT,), problems={400: ("request.idempotency_key",)}),
+    Route("me_resume", "POST", "me/resume", "End a pause and sync. Right to call where nothing is paused.", 200,
+          "MailboxHealth", parameters=(_REPEAT,), problems={400: ("request.idempotency_key",)}),
+    Route("me_ledger", "GET", "me/ledger", "Decisions about the mailbox's items, newest first.", 200, "Ledger",
+          parameters=(_LIMIT, _NEXT), problems={400: ("request.limit", "request.next")}),
+    Route("me_ledger_item", "GET", "me/ledger/{*item}", "Decisions about one item, newest first: why, or why not.", 200,
+          "Ledger", parameters=(_ITEM, _LIMIT, _NEXT),
+          problems={400: ("request.limit", "request.next"), 404: ("mailbox.unknown", "ledger.unknown")}),
+    Route("health", "GET", "health", "Health of the deployment, for load balancers: no names, no values. 503 where it fails.",
+          200, "Deployment", mailbox=False),
+    Route("openapi", "GET", "openapi.json", "This document.", 200, "Document", mailbox=False),
+    Route("problem", "GET", "problems/{code}", "What a code means: the address in `type` of a problem.", 200, "Sentence",
+          mailbox=False, parameters=(_CODE,), problems={404: ("request.code",)}),
+)  # fmt: skip
+
+BY_NAME: Mapping[str, Route] = {route.name: route for route in ROUTES}
+
+
+def _object(required: Mapping[str, Schema], optional: Mapping[str, Schema] | None = None) -> Schema:
+    properties = {**required, **(optional or {})}
+    return {"type": "object", "properties": properties, "required": list(required), "additionalProperties": False}
+
+
+def _ref(name: str) -> Schema:
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+_TEXT: Schema = {"type": "string"}
+_WHEN: Schema = {"type": ["string", "null"], "format": "date-time", "description": "RFC 3339, UTC; null where it never was."}
+_COUNT: Schema = {"type": "integer", "minimum": 0}
+_STATUSES = ["ok", "new", "late", "paused", "parked", "waiting", "failing"]
+_STAGES = ["connecting", "active", "broken", "waiting", "parked"]
+
+_HEALTH_FIELDS: Mapping[str, Schema] = {
+    "status": {"type": "string", "enum": _STATUSES},
+    "stage": {"type": "string", "enum": _STAGES},
+    "health": _ref("Told"),
+    "last_ok": _WHEN,
+    "paused": {"type": "boolean"},
+    "issues": {**_COUNT, "maximum": 1000, "description": "Items that are held; counted up to 1000."},
+}
+_API: Schema = {
+    **_object({"band": _TEXT, "share": {"type": "number", "minimum": 0}, "heard": _WHEN}),
+    "type": ["object", "null"],
+    "description": "Salesforce's daily API calls of the org: share used (0 to 1), band, when that was heard; null = not known.",
+}
+
+SCHEMAS: Mapping[str, Schema] = {
+    "Told": {**_object({"code": _TEXT, "text": _TEXT}), "description": "A stable code and its sentence."},
+    "Sentence": _object({"code": _TEXT, "what": _TEXT, "data": _TEXT, "act": _TEXT}),
+    "Me": _object(
+        {
+            "mailbox": _TEXT,
+            "address": _TEXT,
+            "vendor": {"type": "string", "enum": ["microsoft"]},
+            "org": _TEXT,
+            "user": {**_TEXT, "description": "Salesforce user name this mailbox writes as."},
+            "connection": {"type": "string", "enum": ["org", "personal"]},
+            "role": {"type": "string", "enum": ["user", "profile_admin", "admin"]},
+            **_HEALTH_FIELDS,
+            "api": _API,
+        }
+    ),
+    "MailboxHealth": _object(
+        {**_HEALTH_FIELDS, "failures": _COUNT, "activated": _WHEN, "last_tried": _WHEN, "next_try": _WHEN, "paused_at": _WHEN}
+    ),
+    "Rung": _object({"at": _WHEN, "code": _TEXT, "text": _TEXT}),
+    "LedgerEntry": _object(
+        {
+            "item": {**_TEXT, "description": "A keyed hash of the item."},
+            "kind": _TEXT,
+            "rule": _TEXT,
+            "text": _TEXT,
+            "at": _WHEN,
+            "session": _TEXT,
+            "side": _TEXT,
+            "because": {"type": "array", "items": _ref("Told"), "description": "Further rules that had a part in it."},
+            "fields": {"type": "array", "items": _TEXT, "description": "Names of fields it is about."},
+        }
+    ),
+    "Ledger": _object(
+        {"entries": {"type": "array", "items": _ref("LedgerEntry")}, "next": {"type": ["string", "null"]}},
+    ),
+    "Deployment": _object(
+        {"status": {"type": "string", "enum": ["ok", "failing"]}, "checks": {"type": "object", "additionalProperties": _TEXT}}
+    ),
+    "Document": {"type": "object"},
+    "Problem": _object(
+        {
+            "type": {"type": "string", "format": "uri-reference"},
+            "title": _TEXT,
+            "status": {"type": "integer"},
+            "code": _TEXT,
+            "detail": _TEXT,
+        },
+    ),
+}
+
+
+def document() -> dict[str, Any]:
+    """The OpenAPI document of everything in ROUTES."""
+    paths: dict[str, dict[str, Any]] = {}
+    for route in ROUTES:
+        paths.setdefault("/" + route.path.replace("{*", "{"), {})[route.method.lower()] = _operation(route)
+    security = {"product": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}}
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "Mailspan", "version": VERSION, "license": {"name": "MIT", "identifier": "MIT"}},
+        "servers": [{"url": f"/api/{PREFIX}"}],
+        "paths": paths,
+        "components": {"schemas": SCHEMAS, "securitySchemes": security},
+    }
+
+
+def _operation(route: Route) -> dict[str, Any]:
+    answers = {str(route.status): _answer("The answer.", route.schema, "application/json")}
+    for status, codes in sorted(route.refusals.items()):
+        schema = route.schema if (route.name, status) == ("health", 503) else "Problem"
+        media = "application/json" if schema != "Problem" else "application/problem+json"
+        answers[str(status)] = _answer(f"Codes: {', '.join(codes)}", schema, media)
+    return {
+        "operationId": route.name,
+        "summary": route.text,
+        "security": [{"product": []}] if route.mailbox else [],
+        "parameters": [_parameter(parameter) for parameter in route.parameters],
+        "responses": answers,
+    }
+
+
+def _parameter(parameter: Parameter) -> dict[str, Any]:
+    required = parameter.where == "path"
+    schema = dict(parameter.schema)
+    return {
+        "name": parameter.name,
+        "in": parameter.where,
+        "required": required,
+        "schema": schema,
+        "description": parameter.text,
+    }
+
+
+def _answer(text: str, schema: str, media: str) -> dict[str, Any]:
+    return {"description": text, "content": {media: {"schema": _ref(schema)}}}

@@ -1,0 +1,21 @@
+"""The clock's doors: the sweep rings mailboxes whose turn it is; old decisions are pruned. Times are UTC (NCRONTAB)."""
+
+import azure.functions as func
+
+bp = func.Blueprint()
+
+
+@bp.function_name("sweep")
+@bp.timer_trigger(arg_name="timer", schedule="0 * * * * *", use_monitor=True)
+def sweep(timer: func.TimerRequest) -> None:
+    from shared.wire import wire
+
+    wire().sweep()
+
+
+@bp.function_name("prune")
+@bp.timer_trigger(arg_name="timer", schedule="0 17 3 * * *", use_monitor=True)
+def prune(timer: func.TimerRequest) -> None:
+    from shared.wire import wire
+
+    wire().prune()

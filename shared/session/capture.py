@@ -1,0 +1,363 @@
+"""Mail capture: the part of a session that saves mail to the CRM. Append-only; the mailbox decides, nothing comes down.
+
+Rules that hold here (design section 7), in the order in which they happen:
+- What an earlier session announced and did not finish comes first, whatever the mail's marks say by now: the record may stand.
+- A mail is judged without its text. Whoever saved it already, here or in another mailbox, settles the question without a
+  call to the CRM; what is left is asked for in one question for the whole batch.
+- Announce, claim, write (`mail_writing`); the decision's rows and the page's cursors ride in one commit, cursors last.
+- Every mail that was seen ends as a decision in the ledger: saved, skipped, waiting or held, with its rule.
+- A saved mail stays saved when it is moved, unmarked or deleted in the mailbox; only "Salesforce Unsync" takes it back.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import partial
+
+from shared.core.errors import Gone, ItemError
+from shared.core.keys import item_key
+from shared.core.mail import Mail, MailText
+from shared.core.mail_record import identifier_of
+from shared.core.profile import Profile
+from shared.core.scope import UNSYNC, Filters, Verdict, judge, refused_after_match
+from shared.ports import MAX_COMMIT, Delete, Ledger, LedgerEntry, MailboxKey, MailCrm, MailSource, Place, Put, Write
+from shared.session import mail_rows, records
+from shared.session.bugs import BugCount, bug_of
+from shared.session.claims import Claim, Claims
+from shared.session.lease import Held
+from shared.session.mail_matching import Asked, Matching
+from shared.session.mail_rows import Outcome, Waiting, Work
+from shared.session.mail_writing import Candidate, MailWriting, Step, held_by
+from shared.session.run import PartReport
+
+BATCH = 200
+#: Mails of earlier sessions are read with their text, so fewer at a time.
+UNFINISHED_BATCH = 40
+#: Decisions that only a person's mark ends.
+SEVERED = ("removed.unsync", "severed.unsync", "severed.deleted")
+
+
+@dataclass(frozen=True)
+class Owner:
+    """Whose mail it is. `own`: every address of the mailbox, lower case; `user`: the CRM user who writes."""
+
+    mailbox: MailboxKey
+    own: tuple[str, ...]
+    user: str
+    activated: datetime
+
+
+class MailCapture:
+    """`secret` keys the hashes that stand for Message-IDs; it must be the same for every mailbox of the org."""
+
+    name = "mail"
+
+    def __init__(
+        self, source: MailSource, crm: MailCrm, ledger: Ledger, *, org: Place, owner: Owner, profile: Profile, secret: bytes
+    ) -> None:
+        self._source, self._crm, self._ledger, self._org = source, crm, ledger, org
+        self._owner, self._profile, self._secret = owner, profile, secret
+        self._filters = Filters(profile, owner.own)
+        self._matching = Matching(profile, self._filters, owner.user)
+        self._bugs = BugCount()
+        self._counts: Counter[str] = Counter()
+        self._again_after: list[float] = []
+        self._open: set[str] = set()  # what is announced and not finished; nobody else changes it while the lease is held
+
+    def run(self, held: Held) -> PartReport:
+        self._writing = MailWriting(
+            held,
+            self._source,
+            self._crm,
+            Claims(held.store, self._org, self._owner.mailbox),
+            self._profile,
+            self._filters,
+            self._bugs,
+        )
+        found = self._finish_unfinished(held)
+        if held.spent():
+            return self._report(found, again=True)
+        cursors = self._cursors(held)
+        while True:
+            works, after, more = self._gather(held, cursors)
+            found += len(works)
+            moved = _moved(cursors, after)
+            if not self._decide(held, works, {}, moved):
+                return self._report(found, again=True)
+            cursors = after
+            if not more:
+                return self._report(found)
+            if held.spent():
+                return self._report(found, again=True)
+
+    def _report(self, found: int, *, again: bool = False) -> PartReport:
+        return PartReport(found, again, min(self._again_after, default=None), dict(self._counts))
+
+    # what there is to look at
+
+    def _cursors(self, held: Held) -> Mapping[str, str]:
+        rows = held.store.scan(held.place, *records.every("cursor_mails"))
+        return {value["stream"]: value["cursor"] for value in map(records.read, rows)}
+
+    def _gather(self, held: Held, cursors: Mapping[str, str]) -> tuple[list[Work], Mapping[str, str], bool]:
+        """(mails to decide about, cursors after them, whether more wait), from as many pages as fill a batch."""
+        since = self._owner.activated - timedelta(days=self._profile["look_back_days"])
+        mails: dict[str, Mail] = {}
+        while True:
+            page = self._source.pull(cursors, since)
+            held.extend()
+            for mail in page.mails:
+                mails.pop(mail.id, None)
+                mails[mail.id] = mail
+            for mail_id in set(page.gone) - {mail.id for mail in page.mails}:
+                mails.pop(mail_id, None)  # where it went another stream tells, if it is still ours
+            held.count(len(page.mails))
+            cursors = page.cursors
+            works = self._changed(held, mails.values())
+            if not page.more or len(works) >= BATCH or held.spent():
+                return works, cursors, page.more
+
+    def _changed(self, held: Held, mails: Iterable[Mail]) -> list[Work]:
+        """The mails that no decision covers as they are now."""
+        by_key = {mail_rows.hash_of(mail.id): mail for mail in mails}
+        for key in self._open & by_key.keys():
+            del by_key[key]  # announced already: it is finished in its own time
+        rows = held.store.get_many(held.place, [mail_rows.message(key) for key in by_key])
+        works = []
+        for key, mail in by_key.items():
+            row = rows.get(mail_rows.message(key))
+            value = records.read(row) if row is not None else {}
+            if value.get("sig") != mail_rows.sig_of(mail):
+                works.append(self._work(mail, row=value))
+        return works
+
+    def _work(self, mail: Mail, *, row: Mapping[str, object], opened: bool = False, tries: int = 0) -> Work:
+        identifier = identifier_of(mail, self._secret)
+        claim_key = item_key(self._secret, "mail", identifier)
+        return Work(mail, mail_rows.hash_of(mail.id), identifier, claim_key, row, opened, tries)
+
+    def _finish_unfinished(self, held: Held) -> int:
+        """What earlier sessions announced, and held mails whose time has come."""
+        rows = {name: list(held.store.scan(held.place, *records.every(name))) for name in ("open", "held")}
+        self._open = {row.key.removeprefix(mail_rows.opened("")) for row in rows["open"]}
+        waiting = {str(value["id"]): value for value in mail_rows.due(rows["open"], held.now(), "until")}
+        again = {str(value["id"]): value for value in mail_rows.due(rows["held"], held.now(), "next")}
+        ids = list({**waiting, **again})
+        for start in range(0, len(ids), UNFINISHED_BATCH):
+            batch = ids[start : start + UNFINISHED_BATCH]
+            known = held.store.get_many(held.place, [mail_rows.message(mail_rows.hash_of(one)) for one in batch])
+            texts: dict[str, MailText] = {}
+            works = []
+            for mail_id, text in self._source.texts(batch).items():
+                key = mail_rows.hash_of(mail_id)
+                row = known.get(mail_rows.message(key))
+                if isinstance(text, ItemError):
+                    self._forget(held, key, waiting.get(mail_id), was_held=mail_id in again, text=text)
+                    continue
+                texts[mail_id] = text
+                tries = int(again.get(mail_id, {}).get("tries", 0))
+                value = records.read(row) if row is not None else {}
+                works.append(self._work(text.mail, row=value, opened=mail_id in waiting, tries=tries))
+            self._decide(held, works, texts, ())
+        return len(ids)
+
+    def _forget(self, held: Held, key: str, announced: Mapping[str, object] | None, *, was_held: bool, text: ItemError) -> None:
+        """A mail that cannot be read any more: nothing can be finished, and nobody may wait for it."""
+        if not isinstance(text, Gone):
+            return  # it waits as it is
+        gone: list[Write] = [
+            Put(
+                mail_rows.message(key),
+                records.row(sig="", rule="skipped.gone", item="", crm="", at=records.text_of(held.now())),
+            )
+        ]
+        if announced is not None:
+            self._writing.release_unused(str(announced["claim"]))
+            gone.append(Delete(mail_rows.opened(key)))
+        if was_held:
+            gone.append(Delete(records.held(key)))
+        self._counts["skipped.gone"] += 1
+        held.commit(gone)
+
+    # deciding
+
+    def _decide(self, held: Held, works: Sequence[Work], texts: Mapping[str, MailText], last: Sequence[Write]) -> bool:
+        """Works off the mails batch by batch; `last` rides in the last commit. False: the slice was used up before."""
+        for start in range(0, len(works), BATCH):
+            if start and held.spent():
+                return False
+            batch = works[start : start + BATCH]
+            steps = self._steps(held, batch, texts)
+            ends = start + BATCH >= len(works)
+            self._commit(held, steps, last if ends else ())
+            if len(steps) < len(batch):
+                return False  # the slice ended in the middle: what is missing stays announced, or is seen again
+        if not works and last:
+            held.commit(last)
+        return True
+
+    def _steps(self, held: Held, works: Sequence[Work], texts: Mapping[str, MailText]) -> list[Step]:
+        steps: list[Step] = []
+        open_questions: dict[str, tuple[Work, Verdict]] = {}
+        copies: list[Work] = []
+        for work in works:
+            judged = self._judged(held, work)
+            if isinstance(judged, Outcome):
+                steps.append(Step(work, judged))
+            elif (first := open_questions.get(work.claim_key)) is None:
+                open_questions[work.claim_key] = (work, judged)
+            elif judged.by_hand and not first[1].by_hand:  # of two copies in this mailbox the marked one speaks for both
+                open_questions[work.claim_key] = (work, judged)
+                copies.append(first[0])
+            else:
+                copies.append(work)
+        claims = self._writing.claims.standing(list(open_questions), held.now())
+        candidates = []
+        for key, (work, verdict) in open_questions.items():
+            outcome = self._settled(held, work, claims[key])
+            if outcome is None:
+                candidates.append((work, verdict, claims[key]))
+            else:
+                steps.append(Step(work, outcome))
+        steps += self._matched_and_written(held, candidates, texts)
+        steps += self._copies(held, copies, steps)
+        return steps
+
+    def _judged(self, held: Held, work: Work) -> Outcome | Verdict:
+        """The decision where none but the mail itself is needed for it, else the verdict to go on with."""
+        self._bugs.decided += 1
+        judging = partial(judge, work.mail, activated=self._owner.activated, profile=self._profile, filters=self._filters)
+        verdict = self._guarded(judging)
+        if isinstance(verdict, Outcome):
+            return verdict
+        if work.opened:
+            return verdict
+        crm, rule = str(work.row.get("crm", "")), str(work.row.get("rule", ""))
+        if crm and UNSYNC in work.mail.categories:
+            return self._writing.taken_back(work.claim_key, crm)
+        if crm or (rule in SEVERED and not verdict.by_hand):
+            return Outcome(rule, crm, quiet=True)
+        return verdict if verdict.save else Outcome(verdict.rule)
+
+    def _settled(self, held: Held, work: Work, claim: Claim) -> Outcome | Waiting | None:
+        """What the claim alone decides; None where it is for this mailbox to write or to finish."""
+        if claim.state == "theirs":
+            return self._waiting(held, claim)
+        if claim.state != "saved" or (work.opened and self._owner.mailbox in claim.holders):
+            return None
+        joined = self._writing.claims.join(claim, held.now())
+        return Outcome("saved.shared", joined.crm_id) if joined.state == "saved" else self._waiting(held, joined)
+
+    def _waiting(self, held: Held, claim: Claim) -> Waiting:
+        until = claim.until or held.now()
+        return Waiting("waiting.claim", until + timedelta(seconds=1))
+
+    def _copies(self, held: Held, copies: Sequence[Work], steps: Sequence[Step]) -> list[Step]:
+        first = {step.work.claim_key: step.outcome for step in steps}
+        result = []
+        for work in copies:
+            outcome = first.get(work.claim_key)
+            if isinstance(outcome, Outcome):
+                rule = "saved.shared" if outcome.crm else outcome.rule
+                result.append(Step(work, Outcome(rule, outcome.crm, outcome.fields)))
+            elif isinstance(outcome, Waiting):
+                result.append(Step(work, outcome))
+        return result
+
+    def _guarded[T](self, decide: Callable[[], T]) -> T | Outcome:
+        """What our own code decides about one mail; a mistake in it holds that mail alone."""
+        try:
+            return decide()
+        except Exception as problem:
+            if not self._bugs.bearable(problem):
+                raise
+            return held_by(bug_of(problem))
+
+    # asking the CRM
+
+    def _matched_and_written(
+        self, held: Held, candidates: Sequence[tuple[Work, Verdict, Claim]], texts: Mapping[str, MailText]
+    ) -> list[Step]:
+        steps: list[Step] = []
+        asking: list[tuple[Work, Verdict, Claim, Asked]] = []
+        for work, verdict, claim in candidates:
+            ask = partial(self._matching.asked, work.mail, work.identifier, by_hand=verdict.by_hand)
+            asked = self._guarded(ask)
+            if isinstance(asked, Outcome):
+                steps.append(Step(work, asked))
+            else:
+                asking.append((work, verdict, claim, asked))
+        if not asking:
+            return steps
+        matches = self._crm.match(self._matching.question(asked for *_, asked in asking))
+        held.extend()
+        to_write: list[Candidate] = []
+        for work, verdict, claim, asked in asking:
+            found = matches.saved.get(work.identifier, "") or (claim.crm_id if claim.state == "saved" else "")
+            linked = self._guarded(partial(self._matching.links, work.mail, asked, matches))
+            if isinstance(linked, Outcome):
+                steps.append(Step(work, linked))
+                continue
+            refused = (verdict.rule if not verdict.save else "") or refused_after_match(verdict, linked, self._profile)
+            if refused and not found:
+                self._writing.release_unused(work.claim_key)
+                steps.append(Step(work, Outcome(refused)))
+                continue
+            rule = verdict.rule if verdict.save else "saved.marked"
+            to_write.append(Candidate(work, claim, linked, rule, found, texts.get(work.mail.id)))
+        return steps + self._writing.carry_out(to_write)
+
+    # writing down
+
+    def _commit(self, held: Held, steps: Sequence[Step], last: Sequence[Write]) -> None:
+        """Ledger first, then rows in transactions that never split a mail; `last` rides in the last of them."""
+        now = held.now()
+        groups = []
+        for step in steps:
+            work, outcome = step.work, step.outcome
+            self._counts[outcome.rule] += 1
+            if isinstance(outcome, Waiting):
+                self._again_after.append(max(1.0, (outcome.until - now).total_seconds()))
+            if not (isinstance(outcome, Outcome) and outcome.quiet) and not (isinstance(outcome, Waiting) and work.opened):
+                fields = outcome.fields if isinstance(outcome, Outcome) else ()
+                self._ledger.note(LedgerEntry(work.claim_key, "mail", outcome.rule, now, held.session_id, "", fields))
+            self._show_error(work, outcome)
+            groups.append(mail_rows.writes(work, outcome, now, step.announced or work.opened))
+            if isinstance(outcome, Waiting):
+                self._open.add(work.key)
+            else:
+                self._open.discard(work.key)
+        self._ledger.flush()
+        batch: list[Write] = []
+        for group in groups:
+            if len(batch) + len(group) + len(last) > MAX_COMMIT - 1:
+                held.commit(batch)
+                batch = []
+            batch += group
+        if batch or last:
+            held.commit([*batch, *last])
+
+    def _show_error(self, work: Work, outcome: Outcome | Waiting) -> None:
+        """The category that shows an error comes and goes with the hold; before the rows, so that a crash repeats it."""
+        is_held = outcome.rule.startswith("held.")
+        if isinstance(outcome, Outcome) and is_held != work.was_held:
+            with suppress(ItemError):  # the mail itself is gone or keeps changing: the ledger has said it
+                self._source.mark_error(work.mail.id, on=is_held)
+
+
+def _moved(before: Mapping[str, str], after: Mapping[str, str]) -> list[Write]:
+    """The cursor rows that changed."""
+    result: list[Write] = [
+        Put(_cursor_key(stream), records.row(stream=stream, cursor=cursor))
+        for stream, cursor in after.items()
+        if before.get(stream) != cursor
+    ]
+    return [*result, *(Delete(_cursor_key(stream)) for stream in before if stream not in after)]
+
+
+def _cursor_key(stream: str) -> str:
+    return records.cursor("mails", mail_rows.hash_of(stream))

@@ -1,0 +1,57 @@
+"""What a batch of mails asks of the CRM, and the links that the answer gives each mail. One question for the whole batch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from shared.core.mail import Mail
+from shared.core.match import Links, Role, case_numbers, links, participants_of
+from shared.core.profile import Profile
+from shared.core.scope import Filters
+from shared.ports import Matches, Question
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What one mail wants to know. `identifier`: under which it may stand in the CRM already."""
+
+    identifier: str
+    participants: tuple[tuple[str, Role], ...]
+    blocked: frozenset[str]
+    internal: frozenset[str]
+    numbers: tuple[str, ...]
+
+
+class Matching:
+    """The matching rules of one mailbox. `user`: the CRM user who writes."""
+
+    def __init__(self, profile: Profile, filters: Filters, user: str) -> None:
+        self._profile, self._filters, self._user = profile, filters, user
+
+    def asked(self, mail: Mail, identifier: str, *, by_hand: bool) -> Asked:
+        participants = participants_of(mail, self._profile)
+        blocked = frozenset(one for one, _ in participants if self._filters.blocked(one, by_hand=by_hand))
+        internal = frozenset(one for one, _ in participants if self._filters.internal(one))
+        return Asked(identifier, tuple(participants), blocked, internal, case_numbers(mail.subject))
+
+    def question(self, asked: Iterable[Asked]) -> Question:
+        everything = list(asked)
+        addresses = dict.fromkeys(one for each in everything for one, _ in each.participants if one not in each.blocked)
+        numbers = dict.fromkeys(number for each in everything for number in each.numbers)
+        identifiers = tuple(each.identifier for each in everything)
+        return Question(tuple(addresses), tuple(numbers), identifiers, opportunities=self._profile["link_opportunities"])
+
+    def links(self, mail: Mail, asked: Asked, matches: Matches) -> Links:
+        return links(
+            asked.participants,
+            people=matches.people,
+            blocked=asked.blocked,
+            internal=asked.internal,
+            opportunities=matches.opportunities,
+            cases=matches.cases,
+            subject=mail.subject,
+            own_user=self._user,
+            link_opportunities=self._profile["link_opportunities"],
+            clones=self._profile["clones"],
+        )

@@ -1,0 +1,129 @@
+"""What a mailbox's partition remembers of its mail, and how a decision becomes rows.
+
+Rows of a mail, by a hash of its id: `msg_` the last decision; `open_` as long as something was announced and is not finished;
+`held_` as long as it waits for a next try. `msg_` says `held.*` exactly when the `held_` row is there: they change together.
+Nothing here is content: ids, keyed hashes, codes and times.
+
+`sig` is what a decision about a mail depends on and can change later: marks, folder and draft. A mail whose sig is the one
+decided on is not looked at again, whatever else changed (read, opened, flagged, our own category).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from shared.core.mail import Mail
+from shared.core.scope import MARK, UNSYNC
+from shared.ports import Delete, Put, Row, Write
+from shared.session import links, records
+
+KIND = "mail"
+#: Hours until a held mail is tried again, by the number of tries so far; after the last it waits for a person.
+RETRY_H = (1, 6, 24, 24, 24, 72, 168, 168)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The decision about one mail. `quiet`: it was decided before, the ledger need not hear it again."""
+
+    rule: str
+    crm: str = ""
+    fields: tuple[str, ...] = ()
+    quiet: bool = False
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """Not decided yet: the mail stays announced and is looked at again at `until`."""
+
+    rule: str
+    until: datetime
+
+
+@dataclass
+class Work:
+    """One mail in hand. `row`: the value of its `msg_` row ({} = none); `opened`: announced by an earlier session."""
+
+    mail: Mail
+    key: str
+    identifier: str
+    claim_key: str
+    row: Mapping[str, Any] = field(default_factory=dict)
+    opened: bool = False
+    tries: int = 0
+
+    @property
+    def was_held(self) -> bool:
+        return str(self.row.get("rule", "")).startswith("held.")
+
+
+def hash_of(mail_id: str) -> str:
+    return links.hash_of(mail_id)
+
+
+def message(key: str) -> str:
+    return f"msg_{key}"
+
+
+def opened(key: str) -> str:
+    return f"open_{key}"
+
+
+def sig_of(mail: Mail) -> str:
+    marks = "".join(
+        letter
+        for letter, there in (
+            ("m", MARK in mail.categories),
+            ("u", UNSYNC in mail.categories),
+            ("f", mail.marked_folder),
+            ("d", mail.draft),
+        )
+        if there
+    )
+    return f"{marks}:{mail.role}"
+
+
+def announcement(work: Work, until: datetime | None = None) -> Write:
+    """The row that says that a record may come into being for this mail; with `until`: not to be looked at before."""
+    wait = records.text_of(until) if until else ""
+    return Put(opened(work.key), records.row(kind=KIND, id=work.mail.id, claim=work.claim_key, until=wait))
+
+
+def writes(work: Work, outcome: Outcome | Waiting, now: datetime, announced: bool) -> list[Write]:
+    """The rows of a decision. `announced`: the `open_` row is there."""
+    if isinstance(outcome, Waiting):
+        return [announcement(work, outcome.until)]
+    value = records.row(sig=sig_of(work.mail), rule=outcome.rule, item=work.claim_key, crm=outcome.crm, at=records.text_of(now))
+    result: list[Write] = [Put(message(work.key), value)]
+    if announced:
+        result.append(Delete(opened(work.key)))
+    if outcome.rule.startswith("held."):
+        result.append(Put(records.held(work.key), _held(work, outcome, now)))
+    elif work.was_held:
+        result.append(Delete(records.held(work.key)))
+    return result
+
+
+def _held(work: Work, outcome: Outcome, now: datetime) -> dict[str, Any]:
+    wait = RETRY_H[work.tries] if work.tries < len(RETRY_H) else None
+    again = records.text_of(now + timedelta(hours=wait)) if wait else ""
+    since = records.text_of(now)
+    return records.row(
+        kind=KIND,
+        id=work.mail.id,
+        code=outcome.rule,
+        fields=list(outcome.fields),
+        tries=work.tries + 1,
+        next=again,
+        since=since,
+    )
+
+
+def due(rows: Sequence[Row], now: datetime, name: str) -> list[Mapping[str, Any]]:
+    """The mail rows among these whose time `name` has come."""
+    values = [records.read(row) for row in rows]
+    text = records.text_of(now)
+    return [value for value in values if value["kind"] == KIND and (name == "until" or value[name]) and value[name] <= text]
