@@ -166,16 +166,16 @@ def test_what_exchange_keeps_of_the_headers_of_sent_mail_gives_the_thread(ms: St
 def test_an_error_is_shown_and_taken_away_and_other_categories_stay(ms: Stand, seen: Seen) -> None:
     mail = ms.deliver(mime("hello"), categories=("Blue", "SALESFORCE"))
     before = seen.all()[mail].version
-    shown = seen.adapter.mark_error(mail, on=True)
+    shown = seen.adapter.mark(mail, add=[ERROR_MARK])
     assert ms.box(lambda box: box.message(mail).categories) == ("Blue", "SALESFORCE", ERROR_MARK)
     assert seen.all()[mail].version == shown != before
-    assert seen.adapter.mark_error(mail, on=True) == shown
-    cleared = seen.adapter.mark_error(mail, on=False)
+    assert seen.adapter.mark(mail, add=[ERROR_MARK]) == shown
+    cleared = seen.adapter.mark(mail, take=[ERROR_MARK])
     assert ms.box(lambda box: box.message(mail).categories) == ("Blue", "SALESFORCE")
-    assert seen.adapter.mark_error(mail, on=False) == cleared != shown
+    assert seen.adapter.mark(mail, take=[ERROR_MARK]) == cleared != shown
     ms.box(lambda box: box.purge(mail))
     with pytest.raises(Gone):
-        seen.adapter.mark_error(mail, on=True)
+        seen.adapter.mark(mail, add=[ERROR_MARK])
 
 
 @pytest.mark.parametrize(("times", "is_given_up"), [(1, False), (2, False), (3, True)])
@@ -186,9 +186,9 @@ def test_a_change_by_somebody_else_is_read_again_up_to_three_times(
     ms.fault("stale", match="PATCH /v1.0/users/{user}/messages/{message}", times=times)
     if is_given_up:
         with pytest.raises(Stale):
-            seen.adapter.mark_error(mail, on=True)
+            seen.adapter.mark(mail, add=[ERROR_MARK])
     else:
-        seen.adapter.mark_error(mail, on=True)
+        seen.adapter.mark(mail, add=[ERROR_MARK])
     assert (ERROR_MARK in ms.box(lambda box: box.message(mail).categories)) is not is_given_up
 
 
@@ -201,7 +201,7 @@ def test_what_somebody_sets_between_reading_and_writing_is_not_overwritten(ms: S
             ms.microsoft.mailbox(ADA).set_categories(mail, others.pop())
 
     ms.world.on_call.append(meanwhile)
-    seen.adapter.mark_error(mail, on=True)
+    seen.adapter.mark(mail, add=[ERROR_MARK])
     ms.world.on_call.remove(meanwhile)
     assert ms.box(lambda box: box.message(mail).categories) == ("Blue", "Green", ERROR_MARK)
 

@@ -15,6 +15,7 @@ from shared.core.errors import (
     Unavailable,
 )
 from shared.core.mail import Attachment
+from shared.core.scope import ERROR_MARK
 from shared.mailbox.graph import GraphMailbox
 from shared.ports import Bearer
 from tests.contract.graph_seen import Seen
@@ -134,7 +135,7 @@ def test_a_redirect_is_not_followed(ms: Stand, seen: Seen) -> None:
 
     wire = Wire(ms, answer)
     with pytest.raises(Unavailable):
-        wire.adapter(seen).mark_error("M1", on=True)
+        wire.adapter(seen).mark("M1", add=[ERROR_MARK])
     assert len(wire.got) == 1
     assert ms.receiver.arrived == []
 

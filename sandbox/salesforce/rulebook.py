@@ -1,0 +1,25 @@
+"""Which object has rules of its own. A table; the rules stand in the modules it names.
+
+It must never hold a rule itself. Source: Object Reference, the page of each object.
+"""
+
+from __future__ import annotations
+
+from sandbox.salesforce import activities, business, files, mail
+from sandbox.salesforce.rules import Rules
+
+RULES: dict[str, Rules] = {
+    "Contact": Rules(before=business.person_name),
+    "Lead": Rules(before=business.person_name),
+    "User": Rules(before=business.person_name),
+    "Opportunity": Rules(before=business.opportunity_stage),
+    "Case": Rules(before=business.case_status),
+    "Task": Rules(before=activities.task),
+    "Event": Rules(before=activities.event),
+    "EmailMessage": Rules(
+        before=mail.check, update=mail.check_update, after=mail.saved, gone=mail.binned, junctions=tuple(mail.JUNCTIONS)
+    ),
+    "EmailMessageRelation": Rules(before=mail.check_relation),
+    "ContentVersion": Rules(before=files.check_version, after=files.version_saved),
+    "ContentDocumentLink": Rules(before=files.check_link, after=files.link_saved, gone=files.link_binned),
+}
