@@ -1,4 +1,5 @@
-"""The clock's doors: the sweep rings mailboxes whose turn it is; old decisions are pruned. Times are UTC (NCRONTAB)."""
+"""The clock's doors: the sweep rings mailboxes whose turn it is, the poll asks each org what changed, old decisions are
+pruned. Times are UTC (NCRONTAB)."""
 
 import azure.functions as func
 
@@ -11,6 +12,14 @@ def sweep(timer: func.TimerRequest) -> None:
     from shared.wire import wire
 
     wire().sweep()
+
+
+@bp.function_name("poll")
+@bp.timer_trigger(arg_name="timer", schedule="30 * * * * *", use_monitor=True)
+def poll(timer: func.TimerRequest) -> None:
+    from shared.wire import wire
+
+    wire().poll()
 
 
 @bp.function_name("prune")

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, NewType, Protocol
 
-from shared.core.errors import ItemError
+from shared.core.errors import Bug, ItemError
 from shared.core.mail import Attachment, Mail, MailRecord, MailText
 from shared.core.match import Case, Opportunity, Person
 from shared.core.model import Fields, Item, Seen
@@ -225,7 +225,8 @@ class MailPage:
 
     `mails`: each id once, as it is now. `gone`: ids that left a stream; a moved mail does that too, so nothing may be
     concluded from it. `cursors`: stream -> opaque text, complete, to be kept as a whole once the page is worked off.
-    `more`: another page waits now. `restarted`: streams whose cursor the vendor no longer knew; they began anew.
+    `more`: another page waits now. `restarted`: streams whose cursor the vendor no longer knew; they began anew. `broken`: ids
+    of mails that our own code could not read.
     """
 
     mails: tuple[Mail, ...]
@@ -233,6 +234,7 @@ class MailPage:
     cursors: Mapping[str, str]
     more: bool
     restarted: tuple[str, ...] = ()
+    broken: Mapping[str, Bug] = field(default_factory=dict)
 
 
 class Stream(Protocol):
@@ -261,8 +263,8 @@ class MailSource(Protocol):
         """The content of an attachment of kind file or mail (a mail comes as MIME). Raises Gone."""
         ...
 
-    def mark_error(self, mail_id: str, *, on: bool) -> str:
-        """Sets or takes away the category that shows an error; answers the mail's version after it. Raises Gone."""
+    def mark(self, mail_id: str, *, add: Sequence[str] = (), take: Sequence[str] = ()) -> str:
+        """Puts categories on a mail and takes others off it; answers the mail's version after it. Raises Gone."""
         ...
 
 
@@ -302,12 +304,14 @@ class Question:
 
 @dataclass(frozen=True)
 class Matches:
-    """`cases` by number without leading zeros; `saved`: identifier -> record id of the oldest mail record that has it."""
+    """`cases` by number without leading zeros; `saved`: identifier -> record id of the oldest mail record that has it;
+    `broken`: addresses of records that our own code could not read."""
 
     people: tuple[Person, ...] = ()
     opportunities: tuple[Opportunity, ...] = ()
     cases: Mapping[str, Case] = field(default_factory=dict)
     saved: Mapping[str, str] = field(default_factory=dict)
+    broken: Mapping[str, Bug] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -341,6 +345,25 @@ class MailCrm(Protocol):
 
     def remove(self, record_id: str) -> None:
         """Deletes a mail record. Raises Gone where it is deleted already."""
+        ...
+
+
+@dataclass(frozen=True)
+class Changed:
+    """A record that changed in the CRM. `stamp` moves with every change of it; `owner` is a CRM user, "" where it has none."""
+
+    kind: str
+    id: str
+    stamp: str
+    owner: str = ""
+    deleted: bool = False
+
+
+class ChangeFeed(Protocol):
+    """What changed in an org, of the kinds that concern us; ids and stamps only, never content."""
+
+    def changed(self, since: Mapping[str, datetime]) -> Sequence[Changed]:
+        """Kind -> since when; all kinds in one call as long as one page holds each."""
         ...
 
 

@@ -25,12 +25,14 @@ if TYPE_CHECKING:
     from shared.access.profiles import Profiles
     from shared.access.salesforce import SalesforceLogin
     from shared.crm.schema import Schema
-    from shared.ports import AccessToken, MailCrm
+    from shared.ports import AccessToken, ChangeFeed, MailCrm
     from shared.session.push import Door
     from shared.session.run import Part, SessionReport
 
 log = logging.getLogger("mailspan")
 
+#: The kinds whose changes in Salesforce concern a mailbox.
+KINDS = ("mail",)
 #: Days for which decisions are kept.
 LEDGER_DAYS = 90
 
@@ -43,6 +45,7 @@ class Wire:
         self._thread = threading.local()
         self._salesforce: dict[str, SalesforceLogin] = {}
         self._schemas: dict[str, Schema] = {}
+        self._understood: dict[str, dict[str, int]] = {}
 
     @cached_property
     def clock(self) -> Clock:
@@ -147,7 +150,26 @@ class Wire:
             profile=self.profiles.of(entry.key),
             secret=self.settings.install_secret,
         )
-        return (KeepPush(graph, lambda generation: self.door(entry.key, generation), at_once=why == "renew"), capture)
+        push = KeepPush(graph, lambda generation: self.door(entry.key, generation), at_once=why == "renew")
+        return (push, *self._own_changes(entry, session_id), capture)
+
+    def _own_changes(self, entry: MailboxEntry, session_id: str) -> Sequence[Part]:
+        """What changed in the org, where nobody asks for the whole org."""
+        from shared.session.poll import OwnChanges
+
+        if entry.connection == "org":
+            return ()
+        feed = self._feed(entry.org, self.salesforce_access(entry), session_id)
+        place = self.org_place(entry.org)
+        return (OwnChanges(feed, KINDS, self.bell, org=place, mailbox=entry.key, place_of=self.mailbox_place),)
+
+    def _feed(self, org: str, access: AccessToken, session_id: str) -> ChangeFeed:
+        from shared.crm.budget import Budget
+        from shared.crm.salesforce_feed import SalesforceFeed
+
+        budget = Budget(self.store, self.org_place(org), self.clock)
+        understood = self._understood.setdefault(org, {})
+        return SalesforceFeed(self.http, access, budget=budget, clock=self.clock, session_id=session_id, understood=understood)
 
     def mail_crm(self, entry: MailboxEntry, session_id: str, *, by_person: bool) -> MailCrm:
         """Salesforce as the mailbox's user."""
@@ -223,6 +245,26 @@ class Wire:
             lambda minute: directory.due(self.store, tenant, minute), slots=directory.SLOTS,
         )  # fmt: skip
         log.info(json.dumps({"event": "sweep", "rung": rung}))
+
+    def poll(self) -> None:
+        """Asks each org that is connected as a whole what changed, as its poller; one line for each."""
+        from shared.access import directory
+        from shared.core.errors import SyncError
+        from shared.session.poll import poll
+
+        for org in directory.every_org(self.store, self.settings.tenant):
+            if org.connection != "org" or not org.poller:
+                continue
+            line: dict[str, object] = {"event": "poll", "org": org.id}
+            try:
+                feed = self._feed(org.id, self.salesforce(org.login).as_user(org.poller), uuid.uuid4().hex)
+                report = poll(
+                    feed, KINDS, store=self.store, bell=self.bell, clock=self.clock, org=self.org_place(org.id),
+                    place_of=self.mailbox_place, owners=lambda user: (),
+                )  # fmt: skip
+                log.info(json.dumps({**line, "result": "ok", **asdict(report)}))
+            except SyncError as problem:  # the other orgs go on; what was missed stands before the watermark
+                log.warning(json.dumps({**line, "result": problem.code}))
 
     def prune(self) -> None:
         from shared.access import directory

@@ -16,7 +16,9 @@ any of them may be logged or stored as it is. Sentences for people are made from
 
 from __future__ import annotations
 
+import traceback
 from datetime import datetime
+from pathlib import PurePath
 
 
 class SyncError(Exception):
@@ -115,6 +117,12 @@ class Bug(ItemError):
         super().__init__()
         self.kind = kind
         self.place = place
+
+    @classmethod
+    def of(cls, problem: Exception) -> Bug:
+        """An unexpected exception as the error of the item it was raised for."""
+        frame = traceback.extract_tb(problem.__traceback__)[-1]
+        return cls(type(problem).__name__, f"{PurePath(frame.filename).name}:{frame.lineno}")
 
 
 class MailboxError(SyncError):

@@ -119,7 +119,7 @@ class Client:
             replies = self.composite([Part("GET", f"query?q={quote(soql, safe='')}") for _, soql in asked])
             for (name, _), reply in zip(asked, replies, strict=True):
                 self.expect(reply)
-                found[name].extend(self._all_pages(reply.body))
+                found[name].extend(self.all_pages(reply.body))
         return found
 
     def expect(self, reply: Reply) -> Reply:
@@ -132,7 +132,8 @@ class Client:
     def version(self) -> str:
         return str(self._connected().sf_version)
 
-    def _all_pages(self, page: Any) -> list[Row]:
+    def all_pages(self, page: Any) -> list[Row]:
+        """The rows of a first page and of those that follow it, each of which is a call."""
         rows = list(page["records"])
         while following := page.get("nextRecordsUrl"):
             page = self.call("GET", following)

@@ -13,6 +13,7 @@ Reference, pages ContentVersion, ContentDocument and ContentDocumentLink; RFC 75
 from __future__ import annotations
 
 import json
+import re
 import uuid
 from collections.abc import Iterator, Mapping
 from pathlib import PurePosixPath
@@ -25,6 +26,7 @@ from shared.ports import Stream
 TITLE, PATH = 255, 500  # lengths of ContentVersion.Title and PathOnClient
 PIECE = 64 * 1024
 NAMELESS = "attachment"
+_PLAIN = re.compile(r"[^A-Za-z0-9._-]")
 _WIDE = str.maketrans({"/": "\uff0f", "\\": "\uff3c"})
 _NARROW = str.maketrans({"\uff0f": "/", "\uff3c": "\\"})
 
@@ -61,7 +63,7 @@ class Upload:
         boundary = uuid.uuid4().hex
         self.content_type = f'multipart/form-data; boundary="{boundary}"'
         kind = line(content_type) if line(content_type).isascii() and "/" in content_type else "application/octet-stream"
-        file_name = fields["PathOnClient"].replace("\\", "_").replace('"', "%22")
+        file_name = _PLAIN.sub("_", fields["PathOnClient"])  # a formality: PathOnClient is the name
         self._head = (
             f"--{boundary}\r\n"
             'Content-Disposition: form-data; name="entity_content"\r\nContent-Type: application/json; charset=UTF-8\r\n\r\n'

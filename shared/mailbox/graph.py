@@ -23,7 +23,7 @@ import requests
 
 from shared.core.errors import ItemError, NetworkDown, Refused, Stale
 from shared.core.mail import Attachment, MailText
-from shared.core.scope import ERROR_MARK, FOLDER
+from shared.core.scope import FOLDER
 from shared.mailbox import graph_make as make
 from shared.mailbox import graph_map as read
 from shared.mailbox import graph_push as push
@@ -100,18 +100,18 @@ class GraphMailbox:
                 raise refused(response)
             yield _stream(response)
 
-    def mark_error(self, mail_id: str, *, on: bool) -> str:
+    def mark(self, mail_id: str, *, add: Sequence[str] = (), take: Sequence[str] = ()) -> str:
         for _ in range(TRIES - 1):
             with suppress(Stale):
-                return self._mark_error(mail_id, on)
-        return self._mark_error(mail_id, on)
+                return self._mark(mail_id, add, take)
+        return self._mark(mail_id, add, take)
 
-    def _mark_error(self, mail_id: str, on: bool) -> str:
+    def _mark(self, mail_id: str, add: Sequence[str], take: Sequence[str]) -> str:
         message = self._http.json("GET", query(self._message(mail_id), select="id,changeKey,categories"))
         names, version = read.names(message.get("categories")), read.version(message)
-        others = [name for name in names if read.own_name(name) != ERROR_MARK]
-        wanted = [*others, ERROR_MARK] if on else others
-        if (len(others) < len(names)) == on:
+        kept = [name for name in names if read.own_name(name) not in take]
+        wanted = [*kept, *(name for name in add if name not in map(read.own_name, kept))]
+        if wanted == names:
             return version
         written = self._http.json(
             "PATCH", self._message(mail_id), body={"categories": wanted}, headers={"If-Match": read.etag(version)}

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
-from shared.core.errors import Gone, ItemError, Refused, Unavailable
+from shared.core.errors import Bug, Gone, ItemError, Refused, Unavailable
 from shared.core.scope import ERROR_MARK, FOLDER, MARK, UNSYNC
 from shared.mailbox import graph_map as read
 from shared.mailbox.graph_errors import CONFLICT
@@ -66,12 +66,16 @@ def chain(http: GraphHttp, home: str, tree: Tree, folder_ids: Iterable[str]) -> 
 
 def placed[M](
     http: GraphHttp, home: str, tree: Tree, messages: Iterable[Json], make: Callable[[Json, Place], M]
-) -> Iterator[M]:
-    """What `make` makes of each message and its place; folders that the tree does not know are asked for first."""
+) -> Iterator[M | Bug]:
+    """What `make` makes of each message and its place; folders that the tree does not know are asked for first. A message
+    that our own code cannot read is a Bug, and the others are read."""
     waiting = list(messages)
     chain(http, home, tree, (read.text(message.get("parentFolderId")) for message in waiting))
     for message in waiting:
-        yield make(message, tree.place(read.text(message.get("parentFolderId"))) or Place())
+        try:
+            yield make(message, tree.place(read.text(message.get("parentFolderId"))) or Place())
+        except Exception as problem:  # noqa: BLE001 - one item's; the engine counts it and holds that item alone
+            yield Bug.of(problem)
 
 
 def messages(http: GraphHttp, home: str, ids: Sequence[str], *, expand: str, select: str = read.MAIL) -> Mapping[str, Answer]:

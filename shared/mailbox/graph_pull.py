@@ -20,7 +20,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from shared.core.errors import CursorExpired, Gone, ItemError, MailboxMissing, Refused, Unavailable
+from shared.core.errors import Bug, CursorExpired, Gone, ItemError, MailboxMissing, Refused, Unavailable
 from shared.core.mail import Mail
 from shared.core.scope import FOLDER
 from shared.mailbox import graph_make as make
@@ -66,12 +66,14 @@ class Pull:
             self._follow_marking_folders()
         else:
             self._more = True
-        mails = self._mails()
+        read_mails = self._mails()
+        mails = tuple(mail for mail in read_mails.values() if isinstance(mail, Mail))
+        broken = {mail_id: bug for mail_id, bug in read_mails.items() if isinstance(bug, Bug)}
         self._out[streams.FOLDERS] = streams.written(
             replace(self._folders, tree=self.tree.text(), roles=self.tree.roles, marked=self.tree.marked)
         )
         left = tuple(gone for gone in self._left if gone not in self._items)
-        return MailPage(mails, left, self._out, self._more, tuple(self._restarted))
+        return MailPage(mails, left, self._out, self._more, tuple(self._restarted), broken)
 
     # --- what is asked
 
@@ -248,7 +250,7 @@ class Pull:
 
     # --- mails
 
-    def _mails(self) -> tuple[Mail, ...]:
+    def _mails(self) -> Mapping[str, Mail | Bug]:
         """Every mail of the round, once. What was told in part, or in two ways, is read in full first; where the vendor
         refuses that, what was told has to do."""
         for mail_id, answer in make.messages(self._http, self._home, list(self._unsure), expand=streams.EXPAND).items():
@@ -257,7 +259,8 @@ class Pull:
                 self._left[mail_id] = None
             elif not isinstance(answer.error, ItemError):
                 self._items[mail_id] = self._checked(answer).body
-        return tuple(make.placed(self._http, self._home, self.tree, self._items.values(), read.mail))
+        placed = make.placed(self._http, self._home, self.tree, self._items.values(), read.mail)
+        return dict(zip(self._items, placed, strict=True))
 
 
 def _is_marked(name: str) -> bool:

@@ -6,9 +6,6 @@ Rules that hold here (design section 6): class and place are kept, never the tex
 
 from __future__ import annotations
 
-import traceback
-from pathlib import Path
-
 from shared.core.errors import Bug, SyncError
 
 MOST, MOST_SHARE = 20, 0.05
@@ -21,14 +18,9 @@ class BugCount:
         self.decided = self.raised = 0
 
     def bearable(self, problem: Exception) -> bool:
-        """Whether this exception holds one item only. What was raised on purpose is none of this counter's business."""
-        if isinstance(problem, SyncError):
+        """Whether this exception, or a Bug that an adapter made of one, holds one item only. Other errors of ours were
+        raised on purpose and are none of this counter's business."""
+        if isinstance(problem, SyncError) and not isinstance(problem, Bug):
             return False
         self.raised += 1
         return self.raised <= max(MOST, self.decided * MOST_SHARE)
-
-
-def bug_of(problem: Exception) -> Bug:
-    """Class and place of an exception as the item's error."""
-    frame = traceback.extract_tb(problem.__traceback__)[-1]
-    return Bug(type(problem).__name__, f"{Path(frame.filename).name}:{frame.lineno}")

@@ -18,15 +18,15 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 
-from shared.core.errors import Gone, ItemError
+from shared.core.errors import Bug, Gone, ItemError
 from shared.core.keys import item_key
 from shared.core.mail import Mail, MailText
 from shared.core.mail_record import identifier_of
 from shared.core.profile import Profile
-from shared.core.scope import UNSYNC, Filters, Verdict, judge, refused_after_match
-from shared.ports import MAX_COMMIT, Delete, Ledger, LedgerEntry, MailboxKey, MailCrm, MailSource, Place, Put, Write
+from shared.core.scope import ERROR_MARK, MARK, UNSYNC, Filters, Verdict, judge, refused_after_match
+from shared.ports import MAX_COMMIT, Delete, Ledger, LedgerEntry, MailboxKey, MailCrm, MailSource, Place, Put, Row, Write
 from shared.session import mail_rows, records
-from shared.session.bugs import BugCount, bug_of
+from shared.session.bugs import BugCount
 from shared.session.claims import Claim, Claims
 from shared.session.lease import Held
 from shared.session.mail_matching import Asked, Matching
@@ -78,6 +78,7 @@ class MailCapture:
             self._filters,
             self._bugs,
         )
+        self._follow_deletions(held)
         found = self._finish_unfinished(held)
         if held.spent():
             return self._report(found, again=True)
@@ -115,7 +116,8 @@ class MailCapture:
                 mails[mail.id] = mail
             for mail_id in set(page.gone) - {mail.id for mail in page.mails}:
                 mails.pop(mail_id, None)  # where it went another stream tells, if it is still ours
-            held.count(len(page.mails))
+            self._broken(held, page.broken)
+            held.count(len(page.mails) + len(page.broken))
             cursors = page.cursors
             works = self._changed(held, mails.values())
             if not page.more or len(works) >= BATCH or held.spent():
@@ -140,6 +142,31 @@ class MailCapture:
         claim_key = item_key(self._secret, "mail", identifier)
         return Work(mail, mail_rows.hash_of(mail.id), identifier, claim_key, row, opened, tries)
 
+    def _follow_deletions(self, held: Held) -> None:
+        """Records that a person deleted in the CRM: the mail stays, loses its mark, and does not come back by itself."""
+        for row in list(held.store.scan(held.place, *records.every("dirty_crm"))):
+            value = records.read(row)
+            if value["kind"] != mail_rows.KIND:
+                continue
+            mail_id, crm = str(value["item"]), str(value["crm"])
+            known = held.store.get(held.place, mail_rows.message(mail_rows.hash_of(mail_id)))
+            done: list[Write] = [Delete(row.key, row.etag)]
+            if value["deleted"] and known is not None and records.read(known).get("crm") == crm:
+                done += self._severed(held, mail_id, known)
+            held.commit(done)
+
+    def _severed(self, held: Held, mail_id: str, known: Row) -> list[Write]:
+        value = records.read(known)
+        left = self._writing.claims.leave(str(value["item"]), held.now())
+        if left.state == "mine":
+            self._writing.claims.release([left])
+        with suppress(ItemError):  # a mail that is gone has no mark to lose
+            self._source.mark(mail_id, take=[MARK])
+        self._ledger.note(LedgerEntry(str(value["item"]), "mail", "severed.deleted", held.now(), held.session_id))
+        self._ledger.flush()
+        self._counts["severed.deleted"] += 1
+        return [Put(known.key, {**value, "rule": "severed.deleted", "crm": ""}, known.etag)]
+
     def _finish_unfinished(self, held: Held) -> int:
         """What earlier sessions announced, and held mails whose time has come."""
         rows = {name: list(held.store.scan(held.place, *records.every(name))) for name in ("open", "held")}
@@ -155,33 +182,46 @@ class MailCapture:
             for mail_id, text in self._source.texts(batch).items():
                 key = mail_rows.hash_of(mail_id)
                 row = known.get(mail_rows.message(key))
+                value = records.read(row) if row is not None else {}
+                tries = int(again.get(mail_id, {}).get("tries", 0))
                 if isinstance(text, ItemError):
-                    self._forget(held, key, waiting.get(mail_id), was_held=mail_id in again, text=text)
+                    self._unread(held, mail_id, text, value, tries=tries, announced=waiting.get(mail_id))
                     continue
                 texts[mail_id] = text
-                tries = int(again.get(mail_id, {}).get("tries", 0))
-                value = records.read(row) if row is not None else {}
                 works.append(self._work(text.mail, row=value, opened=mail_id in waiting, tries=tries))
             self._decide(held, works, texts, ())
         return len(ids)
 
-    def _forget(self, held: Held, key: str, announced: Mapping[str, object] | None, *, was_held: bool, text: ItemError) -> None:
-        """A mail that cannot be read any more: nothing can be finished, and nobody may wait for it."""
-        if not isinstance(text, Gone):
-            return  # it waits as it is
-        gone: list[Write] = [
-            Put(
-                mail_rows.message(key),
-                records.row(sig="", rule="skipped.gone", item="", crm="", at=records.text_of(held.now())),
-            )
-        ]
-        if announced is not None:
-            self._writing.release_unused(str(announced["claim"]))
-            gone.append(Delete(mail_rows.opened(key)))
-        if was_held:
-            gone.append(Delete(records.held(key)))
-        self._counts["skipped.gone"] += 1
-        held.commit(gone)
+    def _unread(
+        self, held: Held, mail_id: str, problem: ItemError, row: Mapping[str, object], *, tries: int = 0,
+        announced: Mapping[str, object] | None = None,
+    ) -> None:  # fmt: skip
+        """A mail that cannot be read: gone for good, or held with the reason and tried again by the held mails' plan."""
+        if isinstance(problem, Bug):
+            self._bugs.decided += 1
+            if not self._bugs.bearable(problem):
+                raise problem
+        outcome = Outcome("skipped.gone") if isinstance(problem, Gone) else held_by(problem)
+        item = str(announced["claim"]) if announced else item_key(self._secret, "mail-id", mail_id)
+        if announced:
+            self._writing.release_unused(item)
+        now, was_held = held.now(), str(row.get("rule", "")).startswith("held.")
+        self._counts[outcome.rule] += 1
+        self._ledger.note(LedgerEntry(item, "mail", outcome.rule, now, held.session_id, "", outcome.fields))
+        self._ledger.flush()
+        held.commit(
+            mail_rows.unread(mail_id, outcome, now, item=item, tries=tries, announced=announced is not None, was_held=was_held)
+        )
+
+    def _broken(self, held: Held, broken: Mapping[str, Bug]) -> None:
+        """Mails of a page that our own code could not read; one that is held for that already is not told again."""
+        keys = {mail_rows.hash_of(mail_id): mail_id for mail_id in broken}
+        rows = held.store.get_many(held.place, [mail_rows.message(key) for key in keys])
+        for key, mail_id in keys.items():
+            row = rows.get(mail_rows.message(key))
+            value = records.read(row) if row is not None else {}
+            if key not in self._open and not str(value.get("rule", "")).startswith("held."):
+                self._unread(held, mail_id, broken[mail_id], value)
 
     # deciding
 
@@ -247,9 +287,10 @@ class MailCapture:
         """What the claim alone decides; None where it is for this mailbox to write or to finish."""
         if claim.state == "theirs":
             return self._waiting(held, claim)
-        if claim.state != "saved" or (work.opened and self._owner.mailbox in claim.holders):
+        unfinished = work.opened or work.was_held
+        if claim.state != "saved" or (unfinished and self._owner.mailbox in claim.holders):
             return None
-        joined = self._writing.claims.join(claim, held.now())
+        joined = self._writing.claims.join(claim, work.mail.id, held.now())
         return Outcome("saved.shared", joined.crm_id) if joined.state == "saved" else self._waiting(held, joined)
 
     def _waiting(self, held: Held, claim: Claim) -> Waiting:
@@ -275,7 +316,7 @@ class MailCapture:
         except Exception as problem:
             if not self._bugs.bearable(problem):
                 raise
-            return held_by(bug_of(problem))
+            return held_by(Bug.of(problem))
 
     # asking the CRM
 
@@ -299,6 +340,10 @@ class MailCapture:
         for work, verdict, claim, asked in asking:
             found = matches.saved.get(work.identifier, "") or (claim.crm_id if claim.state == "saved" else "")
             linked = self._guarded(partial(self._matching.links, work.mail, asked, matches))
+            if (unread := self._matching.unread(asked, matches)) is not None:
+                if not self._bugs.bearable(unread):
+                    raise unread
+                linked = held_by(unread)
             if isinstance(linked, Outcome):
                 steps.append(Step(work, linked))
                 continue
@@ -346,7 +391,7 @@ class MailCapture:
         is_held = outcome.rule.startswith("held.")
         if isinstance(outcome, Outcome) and is_held != work.was_held:
             with suppress(ItemError):  # the mail itself is gone or keeps changing: the ledger has said it
-                self._source.mark_error(work.mail.id, on=is_held)
+                self._source.mark(work.mail.id, **{"add" if is_held else "take": [ERROR_MARK]})
 
 
 def _moved(before: Mapping[str, str], after: Mapping[str, str]) -> list[Write]:

@@ -5,7 +5,9 @@ Rules that hold here (design section 5):
 - `saved` names the record and its holders: join them, write nothing. `claimed` and alive: leave the item open and look again
   when the claim ends. `claimed` and dead: first look up whether the dead one's write had landed, then take over with If-Match.
 - A record is deleted only when its last holder leaves, and only where we made it; whoever deletes takes the claim first.
-- The key is an HMAC of the Message-ID or the occurrence; the row holds the record's id, mailbox keys and times, no more.
+- Beside a claim stands a holder row for each mailbox that holds the record, found by the record's id: a change in the CRM is
+  told to them all. Claim and holder row change in one transaction.
+- The key is an HMAC of the Message-ID or the occurrence; the rows hold the ids of record and mail, mailbox keys and times.
 """
 
 from __future__ import annotations
@@ -17,8 +19,8 @@ from datetime import datetime, timedelta
 from typing import Literal
 
 from shared.core.errors import RowChanged, RowExists
-from shared.ports import MAX_COMMIT, Delete, Insert, LinkStore, MailboxKey, Place, Put, Row
-from shared.session import records
+from shared.ports import MAX_COMMIT, Delete, Insert, LinkStore, MailboxKey, Place, Put, Row, Write
+from shared.session import links, records
 
 LIFE_S = 120.0  # a little longer than a lease: whoever outlives the claim has lost the lease already
 TRIES = 20  # each lost one means that somebody else joined or left
@@ -36,6 +38,14 @@ class Claim:
     crm_id: str = ""
     holders: tuple[str, ...] = ()
     made: bool = True
+
+
+@dataclass(frozen=True)
+class Held:
+    """What this mailbox holds: a record, and the item of its own that it stands for."""
+
+    crm_id: str
+    item_id: str
 
 
 class Claims:
@@ -76,28 +86,29 @@ class Claims:
         except RowChanged:
             return self.claim([dead.key], now)[dead.key]
 
-    def settle(self, mine: Mapping[str, Claim], crm_ids: Mapping[str, str], *, made: bool = True) -> None:
+    def settle(self, mine: Mapping[str, Claim], saved: Mapping[str, Held], *, made: bool = True) -> None:
         """Writes down which records the claims became. One that was taken over meanwhile is left to whoever has it: that
         mailbox looks the record up before it writes."""
-        keys = list(crm_ids)
-        for start in range(0, len(keys), MAX_COMMIT):
-            left = keys[start : start + MAX_COMMIT]
+        keys = list(saved)
+        for start in range(0, len(keys), MAX_COMMIT // 2):
+            left = keys[start : start + MAX_COMMIT // 2]
             while left:
-                puts = [Put(_row_key(key), self._saved(crm_ids[key], made=made), mine[key].etag) for key in left]
+                puts = [Put(_row_key(key), self._saved(saved[key].crm_id, made=made), mine[key].etag) for key in left]
                 try:
-                    self._store.commit(self._org, puts)
+                    self._store.commit(self._org, [*puts, *(self._holder(saved[key]) for key in left)])
                     break
                 except RowChanged as lost:
                     left = [key for key in left if _row_key(key) != lost.key]
 
-    def join(self, saved: Claim, now: datetime) -> Claim:
+    def join(self, saved: Claim, mail_id: str, now: datetime) -> Claim:
         """Adds this mailbox to the holders of a saved record; answers how the claim stands now."""
         for _ in range(TRIES):
             if saved.state != "saved" or self._mailbox in saved.holders:
                 return saved
             holders = tuple(sorted({*saved.holders, self._mailbox}))
             try:
-                self._store.commit(self._org, [Put(_row_key(saved.key), self._held(saved, holders), saved.etag)])
+                joined = Put(_row_key(saved.key), self._held(saved, holders), saved.etag)
+                self._store.commit(self._org, [joined, self._holder(Held(saved.crm_id, mail_id))])
                 return saved
             except RowChanged:
                 saved = self.standing([saved.key], now)[saved.key]
@@ -115,8 +126,10 @@ class Claims:
             holders = tuple(holder for holder in standing.holders if holder != self._mailbox)
             leaving = {**self._claimed(now), "made": standing.made}
             value = self._held(standing, holders) if holders else leaving
+            holder = self._store.get(self._org, self.holder_key(standing.crm_id))
+            left: list[Write] = [Delete(holder.key, holder.etag)] if holder is not None else []
             try:
-                etag = self._store.commit(self._org, [Put(_row_key(key), value, standing.etag)])[_row_key(key)]
+                etag = self._store.commit(self._org, [Put(_row_key(key), value, standing.etag), *left])[_row_key(key)]
             except RowChanged:
                 continue
             state: Literal["mine", "saved"] = "saved" if holders else "mine"
@@ -128,6 +141,12 @@ class Claims:
         for claim in mine:
             with contextlib.suppress(RowChanged):
                 self._store.commit(self._org, [Delete(_row_key(claim.key), claim.etag)])
+
+    def holder_key(self, crm_id: str) -> str:
+        return f"{holders_of(crm_id)}{self._mailbox}"
+
+    def _holder(self, held: Held) -> Write:
+        return Put(self.holder_key(held.crm_id), records.row(item=held.item_id, mailbox=self._mailbox))
 
     def _claimed(self, now: datetime) -> dict[str, object]:
         until = now + timedelta(seconds=LIFE_S)
@@ -150,6 +169,11 @@ class Claims:
         # our own claim that we do not remember was made by a session of ours that died: the lease says that it is over
         dead = until <= now or value["mailbox"] == self._mailbox
         return Claim("dead" if dead else "theirs", key, row.etag, until, made=made)
+
+
+def holders_of(crm_id: str) -> str:
+    """What the keys of all holder rows of a record begin with."""
+    return f"holder_{links.hash_of(crm_id)}_"
 
 
 def _row_key(key: str) -> str:

@@ -22,7 +22,7 @@ from shared.core.model import SIDES, End, Link, Seen, Side, other
 from shared.core.plan import Plan, made_from, plan
 from shared.ports import MAX_COMMIT, Delete, Ledger, LedgerEntry, Provider, Put, Send, Sent, Write
 from shared.session import links, records
-from shared.session.bugs import BugCount, bug_of
+from shared.session.bugs import BugCount
 from shared.session.lease import Held
 from shared.session.run import PartReport
 
@@ -222,7 +222,7 @@ class ItemSync:
             except Exception as problem:
                 if not self._bugs.bearable(problem):
                     raise
-                done.append(self._hold(held, work, bug_of(problem)))
+                done.append(self._hold(held, work, Bug.of(problem)))
         return planned
 
     def _plan(self, work: Work) -> Plan:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from shared.core.errors import Bug
 from shared.core.mail import Mail
 from shared.core.match import Links, Role, case_numbers, links, participants_of
 from shared.core.profile import Profile
@@ -41,6 +42,10 @@ class Matching:
         numbers = dict.fromkeys(number for each in everything for number in each.numbers)
         identifiers = tuple(each.identifier for each in everything)
         return Question(tuple(addresses), tuple(numbers), identifiers, opportunities=self._profile["link_opportunities"])
+
+    def unread(self, asked: Asked, matches: Matches) -> Bug | None:
+        """Why nobody can say who a participant is: a record of theirs that our own code could not read."""
+        return next((matches.broken[one] for one, _ in asked.participants if one in matches.broken), None)
 
     def links(self, mail: Mail, asked: Asked, matches: Matches) -> Links:
         return links(

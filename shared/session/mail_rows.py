@@ -96,30 +96,37 @@ def writes(work: Work, outcome: Outcome | Waiting, now: datetime, announced: boo
     """The rows of a decision. `announced`: the `open_` row is there."""
     if isinstance(outcome, Waiting):
         return [announcement(work, outcome.until)]
-    value = records.row(sig=sig_of(work.mail), rule=outcome.rule, item=work.claim_key, crm=outcome.crm, at=records.text_of(now))
-    result: list[Write] = [Put(message(work.key), value)]
+    result = [_decided(work.key, sig_of(work.mail), outcome, work.claim_key, now)]
     if announced:
         result.append(Delete(opened(work.key)))
-    if outcome.rule.startswith("held."):
-        result.append(Put(records.held(work.key), _held(work, outcome, now)))
-    elif work.was_held:
-        result.append(Delete(records.held(work.key)))
-    return result
+    return result + _hold(work.key, work.mail.id, outcome, now, work.tries, was_held=work.was_held)
 
 
-def _held(work: Work, outcome: Outcome, now: datetime) -> dict[str, Any]:
-    wait = RETRY_H[work.tries] if work.tries < len(RETRY_H) else None
+def unread(
+    mail_id: str, outcome: Outcome, now: datetime, *, item: str, tries: int, announced: bool, was_held: bool
+) -> list[Write]:
+    """The rows of a decision about a mail that could not be read: nothing of it is known but its id."""
+    key = hash_of(mail_id)
+    result = [_decided(key, "", outcome, item, now)]
+    if announced:
+        result.append(Delete(opened(key)))
+    return result + _hold(key, mail_id, outcome, now, tries, was_held=was_held)
+
+
+def _decided(key: str, sig: str, outcome: Outcome, item: str, now: datetime) -> Write:
+    return Put(message(key), records.row(sig=sig, rule=outcome.rule, item=item, crm=outcome.crm, at=records.text_of(now)))
+
+
+def _hold(key: str, mail_id: str, outcome: Outcome, now: datetime, tries: int, *, was_held: bool) -> list[Write]:
+    if not outcome.rule.startswith("held."):
+        return [Delete(records.held(key))] if was_held else []
+    wait = RETRY_H[tries] if tries < len(RETRY_H) else None
     again = records.text_of(now + timedelta(hours=wait)) if wait else ""
-    since = records.text_of(now)
-    return records.row(
-        kind=KIND,
-        id=work.mail.id,
-        code=outcome.rule,
-        fields=list(outcome.fields),
-        tries=work.tries + 1,
-        next=again,
-        since=since,
-    )
+    value = records.row(
+        kind=KIND, id=mail_id, code=outcome.rule, fields=list(outcome.fields), tries=tries + 1, next=again,
+        since=records.text_of(now),
+    )  # fmt: skip
+    return [Put(records.held(key), value)]
 
 
 def due(rows: Sequence[Row], now: datetime, name: str) -> list[Mapping[str, Any]]:

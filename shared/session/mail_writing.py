@@ -13,7 +13,7 @@ Rules that hold here, in the order in which they happen:
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -25,8 +25,8 @@ from shared.core.match import Links
 from shared.core.profile import Profile
 from shared.core.scope import UNSYNC, Filters
 from shared.ports import MAX_COMMIT, MailCrm, MailSource, SavedMail
-from shared.session import mail_rows
-from shared.session.bugs import BugCount, bug_of
+from shared.session import claims, mail_rows
+from shared.session.bugs import BugCount
 from shared.session.claims import Claim, Claims
 from shared.session.lease import Held
 from shared.session.mail_rows import Outcome, Waiting, Work
@@ -68,9 +68,16 @@ def held_by(problem: ItemError) -> Outcome:
 
 class MailWriting:
     def __init__(
-        self, held: Held, source: MailSource, crm: MailCrm, claims: Claims, profile: Profile, filters: Filters, bugs: BugCount
+        self,
+        held: Held,
+        source: MailSource,
+        crm: MailCrm,
+        own_claims: Claims,
+        profile: Profile,
+        filters: Filters,
+        bugs: BugCount,
     ) -> None:
-        self.claims = claims
+        self.claims = own_claims
         self._held, self._source, self._crm = held, source, crm
         self._profile, self._filters, self._bugs = profile, filters, bugs
 
@@ -124,7 +131,7 @@ class MailWriting:
             else:
                 continue  # saved by this mailbox, files not finished
             if one.claim.state == "saved":
-                one.claim = self.claims.join(one.claim, now)
+                one.claim = self.claims.join(one.claim, one.work.mail.id, now)
                 steps.append(Step(one.work, Outcome("saved.shared", one.claim.crm_id), True))
                 one.claim = Claim("theirs", one.claim.key)
             elif one.claim.state == "theirs":
@@ -134,14 +141,15 @@ class MailWriting:
     def _adopted(self, foreign: Sequence[Candidate]) -> list[Step]:
         """Records that somebody else's hand or product made of the same mail: linked, never written."""
         if foreign:
-            self._settle(foreign, {one.work.claim_key: one.found for one in foreign}, made=False)
+            self._settle([(one, one.found) for one in foreign], made=False)
         return [Step(one.work, Outcome("saved.adopted", one.found), True) for one in foreign]
 
     def _later(self, one: Candidate, rule: str, seconds: float = RETRY_S) -> Step:
         return Step(one.work, Waiting(rule, self._held.now() + timedelta(seconds=seconds)), True)
 
-    def _settle(self, candidates: Sequence[Candidate], ids: Mapping[str, str], *, made: bool = True) -> None:
-        self.claims.settle({one.work.claim_key: one.claim for one in candidates}, ids, made=made)
+    def _settle(self, landed: Sequence[tuple[Candidate, str]], *, made: bool = True) -> None:
+        saved = {one.work.claim_key: claims.Held(record_id, one.work.mail.id) for one, record_id in landed}
+        self.claims.settle({one.work.claim_key: one.claim for one, _ in landed}, saved, made=made)
 
     # read
 
@@ -171,19 +179,22 @@ class MailWriting:
     def _readable(self, one: Candidate, read: MailText | ItemError) -> Step | None:
         """Takes the text and makes the record; a step where that cannot be done."""
         if isinstance(read, ItemError):
-            self._give_back(one)
-            return Step(one.work, Outcome("skipped.gone") if isinstance(read, Gone) else held_by(read), True)
+            return self._failed(one, read)
         one.text = read
         try:
             one.record = record_of(
                 read, one.links, identifier=one.work.identifier, profile=self._profile, filters=self._filters
             )
-        except Exception as problem:
-            if not self._bugs.bearable(problem):
-                raise
-            self._give_back(one)
-            return Step(one.work, held_by(bug_of(problem)), True)
+        except Exception as problem:  # noqa: BLE001 - one mail's; `_failed` counts it
+            return self._failed(one, Bug.of(problem))
         return None
+
+    def _failed(self, one: Candidate, problem: ItemError) -> Step:
+        """The step of a mail that is not written; raises the problem where it is one bug too many."""
+        if isinstance(problem, Bug) and not self._bugs.bearable(problem):
+            raise problem
+        self._give_back(one)
+        return Step(one.work, Outcome("skipped.gone") if isinstance(problem, Gone) else held_by(problem), True)
 
     def _give_back(self, one: Candidate) -> None:
         if one.claim.state == "mine" and not one.found:
@@ -200,9 +211,9 @@ class MailWriting:
             answers += zip(fresh, self._crm.save([_record(one) for one in fresh]), strict=True)
         if standing:
             answers += zip(standing, self._crm.complete([(one.found, _record(one)) for one in standing]), strict=True)
-        landed = [one for one, answer in answers if isinstance(answer, SavedMail) and one.claim.state == "mine"]
-        ids = {one.work.claim_key: answer.id for one, answer in answers if isinstance(answer, SavedMail)}
-        self._settle(landed, {one.work.claim_key: ids[one.work.claim_key] for one in landed})
+        self._settle(
+            [(one, answer.id) for one, answer in answers if isinstance(answer, SavedMail) and one.claim.state == "mine"]
+        )
         return [step for step in self._ended(answers) if step is not None]
 
     def _ended(self, answers: Sequence[tuple[Candidate, SavedMail | ItemError]]) -> Iterator[Step | None]:
@@ -214,15 +225,23 @@ class MailWriting:
             elif isinstance(answer, Gone):
                 yield Step(one.work, Outcome("severed.deleted"), True)  # a person deleted the record while it was unfinished
             elif isinstance(answer, ItemError):
-                self._give_back(one)
-                yield Step(one.work, held_by(answer), True)
+                yield self._failed(one, answer)
             elif not answer.complete:
                 yield self._later(one, "waiting.retry")
             elif self._held.spent() and _files(one):
                 yield None  # stays announced; the record stands
             else:
-                refused = self._attach(one, answer.id, there.get(answer.id, ()))
-                yield Step(one.work, self._saved(one, answer.id, refused), True)
+                yield Step(one.work, self._with_files(one, answer.id, there.get(answer.id, ())), True)
+
+    def _with_files(self, one: Candidate, record_id: str, there: Sequence[tuple[str, int]]) -> Outcome:
+        """Saved when its files are; a mistake of ours at a file holds the mail, whose record stands and is completed later."""
+        try:
+            refused = self._attach(one, record_id, there)
+        except Exception as problem:
+            if not self._bugs.bearable(problem):
+                raise
+            return held_by(Bug.of(problem))
+        return self._saved(one, record_id, refused)
 
     def _saved(self, one: Candidate, record_id: str, refused: Sequence[str]) -> Outcome:
         if UNSYNC in one.work.mail.categories:  # said after the record was announced: finish, then take it back

@@ -17,7 +17,6 @@ from datetime import datetime
 from shared.core.errors import Gone, ItemError
 from shared.core.mail import Attachment, MailRecord, MailText
 from shared.core.match import Case, Opportunity, Person
-from shared.core.scope import ERROR_MARK
 from shared.ports import MailPage, Matches, Question, SavedMail, Stream
 
 PAGE = 20
@@ -42,7 +41,7 @@ class MemoryMail:
     log: list[str] = field(default_factory=list)  # ids in the order of change
     generation: int = 0  # a cursor of another generation is dead
     reads: int = 0
-    marked: list[tuple[str, bool]] = field(default_factory=list)
+    marked: list[tuple[str, str]] = field(default_factory=list)  # (id, +category or -category)
 
     def put(self, text: MailText) -> None:
         self.mails[text.mail.id] = text
@@ -83,14 +82,14 @@ class MemoryMail:
             raise Gone
         yield Bytes(attachment.name.encode() * 3)
 
-    def mark_error(self, mail_id: str, *, on: bool) -> str:
-        self.before("mark_error")
+    def mark(self, mail_id: str, *, add: Sequence[str] = (), take: Sequence[str] = ()) -> str:
+        self.before("mark")
         if mail_id not in self.mails:
             raise Gone
-        self.marked.append((mail_id, on))
-        kept = [name for name in self.mails[mail_id].mail.categories if name != ERROR_MARK]
-        self.change(mail_id, categories=tuple(kept + [ERROR_MARK] * on))
-        self.after("mark_error")
+        self.marked += [(mail_id, f"+{name}") for name in add] + [(mail_id, f"-{name}") for name in take]
+        kept = [name for name in self.mails[mail_id].mail.categories if name not in (*add, *take)]
+        self.change(mail_id, categories=(*kept, *add))
+        self.after("mark")
         return self.mails[mail_id].mail.version
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 from shared.ports import MailboxKey, Place, TenantId
-from shared.session.claims import LIFE_S, Claim, Claims
+from shared.session.claims import LIFE_S, Claim, Claims, Held, holders_of
 from shared.store.memory import MemoryStore
 
 ORG = Place("state", TenantId("tenant"), "org", "o")
@@ -45,10 +45,10 @@ def session(org: Org, mailbox: MailboxKey) -> Iterator[None]:
         if not record:
             record = org.write()
             yield
-        claims.settle({KEY: mine}, {KEY: record})
+        claims.settle({KEY: mine}, {KEY: Held(record, "mail")})
         yield
     elif mine.state == "saved":
-        claims.join(mine, org.time)
+        claims.join(mine, "mail", org.time)
         yield
 
 
@@ -77,6 +77,8 @@ def test_one_record_whoever_dies_where() -> None:
         saved_by_other += end.state == "saved"
         assert (len(org.records), end.crm_id) == (1, "r0"), f"seed {seed}: {org.records}"
         assert end.holders == tuple(names), f"seed {seed}: {end.holders}"
+        rows = [row.value["mailbox"] for row in org.store.scan(ORG, holders_of("r0"), "holder`")]
+        assert rows == names, f"seed {seed}: {rows}"
     print(f"claims: {SEEDS} seeds, {took_over} written only after a take-over")
     assert saved_by_other == SEEDS
     assert took_over > 20
@@ -88,15 +90,16 @@ def test_the_record_goes_with_its_last_holder_whoever_leaves_when() -> None:
         rng, org = random.Random(seed), Org()
         holders = [Claims(org.store, ORG, MailboxKey(name)) for name in ("ann", "bob", "cem")]
         mine = holders[0].claim([KEY], org.time)
-        holders[0].settle(mine, {KEY: org.write()})
+        holders[0].settle(mine, {KEY: Held(org.write(), "mail")})
         for each in holders[1:]:
-            each.join(each.standing([KEY], org.time)[KEY], org.time)
+            each.join(each.standing([KEY], org.time)[KEY], "mail", org.time)
         rng.shuffle(holders)
         left = [each.leave(KEY, org.time) for each in holders]
         assert [one.state for one in left] == ["saved", "saved", "mine"]
         assert (left[-1].crm_id, left[-1].made) == ("r0", True)
         holders[-1].release([left[-1]])
         assert holders[0].standing([KEY], org.time)[KEY].state == "free"
+        assert not list(org.store.scan(ORG))
 
 
 def test_a_batch_claims_what_is_free_and_tells_who_has_the_rest() -> None:
@@ -104,7 +107,7 @@ def test_a_batch_claims_what_is_free_and_tells_who_has_the_rest() -> None:
     ann, bob = (Claims(org.store, ORG, MailboxKey(name)) for name in ("ann", "bob"))
     ann.claim(["k3"], org.time)
     saved = ann.claim(["k4"], org.time)
-    ann.settle(saved, {"k4": org.write()})
+    ann.settle(saved, {"k4": Held(org.write(), "mail")})
     found = bob.claim([f"k{n}" for n in range(250)], org.time)
     assert {key for key, one in found.items() if one.state != "mine"} == {"k3", "k4"}
     assert (found["k3"].state, found["k4"].state, found["k4"].crm_id) == ("theirs", "saved", "r0")

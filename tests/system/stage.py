@@ -128,7 +128,7 @@ class Stage:
         """Serves an application beside the stand-ins; answers its origin."""
 
         async def start() -> int:
-            runner = web.AppRunner(application, access_log=None, max_line_size=LONGEST_LINE)
+            runner = web.AppRunner(application, access_log=None, max_line_size=LONGEST_LINE, shutdown_timeout=1)
             await runner.setup()
             context = self.authority.server_context() if tls else None
             site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=context)
@@ -148,7 +148,9 @@ class Stage:
         async def stop() -> None:
             for runner in self._runners:
                 await runner.cleanup()
+            await asyncio.sleep(0)  # transports that were closed say goodbye in the next turn
 
+        self.wire.http.close()
         asyncio.run_coroutine_threadsafe(stop(), self.loop).result(10)
         self.loop.call_soon_threadsafe(self.loop.stop)
         self._thread.join(10)
@@ -179,11 +181,17 @@ class Stage:
             address: self.do(lambda a=address: self.salesforce.add_user(a, a.split("@")[0].title(), "Home", a))
             for address in addresses
         }  # type: ignore[misc]
-        self.do(lambda: self.salesforce.add_client(APP, jwt_public_key_pem=public.decode(), pre_authorised=addresses))
+        poller = f"poller@{HOME}"
+        self.do(lambda: self.salesforce.add_user(poller, "Mailspan", "Poller", poller))
+        self.do(
+            lambda: self.salesforce.add_client(APP, jwt_public_key_pem=public.decode(), pre_authorised=[*addresses, poller])
+        )
         self.wire.profiles.save(COMPANY, {"internal_domains": [HOME], **settings})
         org_id = self.salesforce.org_id
         origin = self.salesforce.base_url
-        directory.keep_org(self.wire.store, self.wire.settings.tenant, directory.OrgEntry(org_id, origin, origin, "org"))
+        directory.keep_org(
+            self.wire.store, self.wire.settings.tenant, directory.OrgEntry(org_id, origin, origin, "org", poller)
+        )
         for name, address in zip(names, addresses, strict=True):
             self._connect(address, connection, (aliases or {}).get(name, ()))
 

@@ -64,7 +64,41 @@ def test_an_idle_session_is_one_request_to_graph_and_none_to_salesforce(stage: S
     assert (report.result, report.found) == ("ok", 0)
     print(f"idle, {mails} mails, 300 folders, {connection}: {stage.world.calls.snapshot()}")
     assert http_to(stage, "microsoft") == 1
-    assert http_to(stage, "salesforce") == 0
+    assert http_to(stage, "salesforce") == (0 if connection == "org" else 1)
+
+
+@pytest.mark.parametrize("mailboxes", [1, 12])
+def test_an_idle_poll_is_one_call_however_many_mailboxes_there_are(stage: Stage, mailboxes: int) -> None:
+    stage.users(*(f"user{number}" for number in range(mailboxes)))
+    stage.wire.poll()
+    stage.world.calls.clear()
+    stage.wire.poll()
+    assert stage.world.calls.snapshot() == {"salesforce": {"POST /services/data/{version}/composite": 1}}
+    assert stage.bell.rings == []
+
+
+@pytest.mark.parametrize("connection", ["org", "personal"])
+@pytest.mark.parametrize("enhanced", [True, False], ids=["EmailMessage", "Task"])
+def test_a_mail_deleted_in_salesforce_loses_its_mark_and_stays_away(stage: Stage, connection: str, enhanced: bool) -> None:
+    stage.users("ann", connection=connection)
+    customers(stage)
+    stage.do(lambda: setattr(stage.salesforce.settings, "enhanced_email", enhanced))
+    mail_id = stage.deliver("ann", mail(1, sender=sender(1)), categories=["Salesforce", "Blue"])
+    stage.sessions("ann")
+    stage.wire.poll()
+    records_, kind = stage.salesforce.records, "EmailMessage" if enhanced else "Task"
+    (record,) = [row for row in stage.do(lambda: list(records_.store.all(kind))) if not row["IsDeleted"]]
+    stage.advance(60)
+    stage.do(lambda: records_.delete(kind, record["Id"], stage.salesforce.admin_id))
+    stage.advance(30)
+    if connection == "org":
+        stage.wire.poll()
+        assert [ring.mailbox for ring, _ in stage.bell.rings] == [stage.key("ann")]
+    for _ in range(3):
+        stage.sessions("ann")
+    assert stage.do(lambda: stage.mailbox("ann").message(mail_id).categories) == ("Blue",)
+    assert stage.ledger("ann") == ["saved.marked", "severed.deleted"]
+    assert all(row["IsDeleted"] for row in stage.do(lambda: list(records_.store.all(kind))))
 
 
 def test_two_hundred_new_marked_mails_cost_at_most_three_hundredths_of_a_call_each(stage: Stage) -> None:

@@ -2,21 +2,35 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from collections.abc import Mapping
+from datetime import datetime, timedelta
 
 import pytest
 
 from shared.core.errors import Refused, RowLocked, Stale
 from shared.core.mail import Address, MailRecord
-from shared.ports import Insert, Put
+from shared.ports import Changed, Insert, Put
 from shared.session import records
 from shared.session.claims import Claims
+from shared.session.poll import poll
 from tests.property.capture_world import HOME, ORG, START, World
 
 
 @pytest.fixture
 def world() -> World:
     return World()
+
+
+class Feed:
+    """A change feed that answers what it was given."""
+
+    def __init__(self, changes: list[Changed]) -> None:
+        self.changes = changes
+        self.asked: list[Mapping[str, datetime]] = []
+
+    def changed(self, since: Mapping[str, datetime]) -> list[Changed]:
+        self.asked.append(since)
+        return self.changes
 
 
 def rules(world: World) -> list[str]:
@@ -134,14 +148,14 @@ def test_a_refused_mail_is_held_shown_and_saved_once_the_reason_is_gone(world: W
     world.session("ann")
     assert rules(world) == ["held.refused.field_custom_validation_exception"]
     assert world.notes[0].fields == ("Subject",)
-    assert world.mailboxes["ann"].marked == [("ann-id1", True)]
+    assert world.mailboxes["ann"].marked == [("ann-id1", "+Sync Error")]
     world.session("ann")
     assert len(world.notes) == 1
     world.crm.refuse = lambda record: None
     world.time += timedelta(hours=1, minutes=1)
     world.session("ann")
     assert rules(world)[1:] == ["saved.marked"]
-    assert world.mailboxes["ann"].marked[-1] == ("ann-id1", False)
+    assert world.mailboxes["ann"].marked[-1] == ("ann-id1", "-Sync Error")
     assert world.wrong() == [] and not list(world.inner.scan(world.place("ann"), "held_", "held`"))
 
 
@@ -282,6 +296,30 @@ def test_activation_looks_back_only_so_far(world: World) -> None:
     world.put(world.mail(2, categories=("Salesforce",), received=old), "ann")
     world.session("ann")
     assert sorted(rules(world)) == ["saved.marked", "skipped.look_back"]
+
+
+def test_a_record_that_a_person_deleted_takes_the_mark_off_and_does_not_come_back(world: World) -> None:
+    world.put(world.mail(1), "ann", "bob")
+    world.session("ann")
+    world.session("bob")
+    world.crm.alive()[0].deleted = True
+    told = poll(
+        Feed([Changed("mail", "m0", "1", deleted=True)]), ["mail"], store=world.inner, bell=world, clock=world, org=ORG,
+        place_of=world.place, owners=lambda user: (),
+    )  # fmt: skip
+    assert (told.changed, told.mailboxes) == (1, 2)
+    for name in ("ann", "bob", "ann", "bob"):
+        world.session(name)
+    assert world.crm.alive() == []
+    assert [world.mailboxes[name].marked for name in ("ann", "bob")] == [
+        [("ann-id1", "-Salesforce")],
+        [("bob-id1", "-Salesforce")],
+    ]
+    assert rules(world)[2:] == ["severed.deleted", "severed.deleted"]
+    assert not list(world.inner.scan(ORG, "claim_", "holder`"))
+    world.mailboxes["ann"].change("ann-id1", categories=("Salesforce",))
+    world.session("ann")
+    assert len(world.crm.alive()) == 1
 
 
 def test_a_state_row_of_newer_code_parks_the_mailbox(world: World) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import re
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from html.parser import HTMLParser
@@ -16,6 +18,7 @@ from shared.core.errors import (
     BudgetSpent,
     ConsentNeeded,
     Gone,
+    NetworkDown,
     OrgApiDisabled,
     Refused,
     RowLocked,
@@ -29,8 +32,9 @@ from shared.core.match import Links
 from shared.crm import salesforce_ask, salesforce_files, salesforce_map, salesforce_task
 from shared.crm.salesforce_errors import answered, row_error, translated
 from shared.crm.salesforce_text import clean, joined, line, narrow, narrow_html, plain, units, without_cid
-from shared.crm.schema import WANTED, Described, Facts
-from shared.ports import Question
+from shared.crm.schema import WANTED, Answer, Described, Facts, Schema
+from shared.ports import Place, Question, TenantId
+from shared.store.memory import MemoryStore
 
 NOW = datetime(2026, 5, 4, 9, 30, tzinfo=UTC)
 CAT, ANNA, DAN = "cat@customer.example.org", "anna@acme.example.com", "dan@customer.example.org"
@@ -342,6 +346,61 @@ def test_an_object_that_is_not_there_is_left_out_and_named() -> None:
     assert found.left_out == ("Opportunity", "Case")
 
 
+def test_of_several_records_of_a_mail_the_oldest_then_the_lowest_id_counts() -> None:
+    def one(record_id: str, created: str, named: str = "<1@x.test>") -> dict[str, str]:
+        return {"Id": record_id, "CreatedDate": created, "MessageIdentifier": named}
+
+    rows = [one("02sA", "2026-05-02"), one("02sC", "2026-05-01"), one("02sB", "2026-05-01")]
+    rows.append(one("02s0", "2026-04-01", "<1@X.test>"))
+    asked_for = Question((), (), ("<1@x.test>", "<2@x.test>"))
+    assert salesforce_ask.matches(asked_for, {"EmailMessage": rows}, SCHEMA).saved == {"<1@x.test>": "02sB"}
+
+
+# --- what is known of an org
+
+
+class Org:
+    """Says of every object what it has, and to whom."""
+
+    def __init__(self) -> None:
+        self.hidden: set[str] = set()
+        self.asked: list[list[str]] = []
+
+    def __call__(self, wanted: Mapping[str, datetime | None]) -> Mapping[str, Answer]:
+        self.asked.append(list(wanted))
+        body = {"fields": [{"name": "Email", "type": "email", "length": 80, "filterable": True, "label": "Words"}]}
+        return {name: Answer(404) if name in self.hidden else Answer(200, body) for name in wanted}
+
+
+class Now:
+    def now(self) -> datetime:
+        return NOW
+
+
+def known(store: MemoryStore) -> Schema:
+    return Schema(store, Place("state", TenantId("tenant"), "org", "acme"), Now())
+
+
+def test_what_one_user_has_not_is_not_taken_from_the_others() -> None:
+    store, org = MemoryStore(), Org()
+    org.hidden = {"Case"}
+    assert known(store).of(["Case", "Lead"], "005A", org)["Case"].exists is False
+    org.hidden = set()
+    assert known(store).of(["Case", "Lead"], "005B", org)["Case"].exists is True
+    assert known(store).of(["Case", "Lead"], "005A", org)["Case"].exists is False
+    assert org.asked == [["Case", "Lead"], ["Case"]]
+
+
+def test_a_users_own_view_is_theirs_alone_and_is_kept() -> None:
+    store, org = MemoryStore(), Org()
+    known(store).of(["Lead"], "005A", org)
+    org.hidden = {"Lead"}
+    known(store).own(["Lead"], "005B", org)
+    assert known(store).of(["Lead"], "005A", org)["Lead"].emails == ("Email",)
+    assert known(store).of(["Lead"], "005B", org)["Lead"].emails == ()
+    assert len(org.asked) == 2
+
+
 # --- files
 
 
@@ -364,6 +423,31 @@ def test_a_files_name_becomes_title_and_path(name: str, title: str, path: str) -
 def test_a_file_that_others_uploaded_is_named_by_title_and_extension() -> None:
     assert salesforce_files.name_of({"Title": "Plan", "FileExtension": "pdf", "LatestPublishedVersion": None}) == "Plan.pdf"
     assert salesforce_files.name_of({"Title": "Plan", "FileExtension": None}) == "Plan"
+
+
+class Bytes(io.BytesIO):
+    def __init__(self, content: bytes, size: int) -> None:
+        super().__init__(content)
+        self.size = size
+
+
+def test_an_upload_is_as_long_as_it_says_however_it_is_read() -> None:
+    content = bytes(range(256)) * 1000
+    fields = salesforce_files.version_fields("ü.bin", "02sM")
+    upload = salesforce_files.Upload(fields, "bad type\r\nX: y", Bytes(content, len(content)))
+    pieces = list(iter(lambda: upload.read(1000), b""))
+    body = b"".join(pieces)
+    assert len(body) == len(upload) and max(map(len, pieces)) == 1000
+    assert content in body and b"Content-Type: application/octet-stream\r\n" in body
+    whole = salesforce_files.Upload(fields, "a/b", Bytes(content, len(content)))
+    assert len(whole.read()) == len(whole) == len(upload) - len("application/octet-stream") + len("a/b")
+
+
+@pytest.mark.parametrize(("size", "kind"), [(4, NetworkDown), (2, Refused)])
+def test_an_upload_of_another_length_breaks_off(size: int, kind: type[SyncError]) -> None:
+    upload = salesforce_files.Upload(salesforce_files.version_fields("a.txt", "02sM"), "text/plain", Bytes(b"abc", size))
+    with pytest.raises(kind):
+        upload.read()
 
 
 # --- errors

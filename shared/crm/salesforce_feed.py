@@ -1,0 +1,74 @@
+"""What changed in a Salesforce org: `ChangeFeed` of the ports. Ids, stamps and owners only, one call for all kinds.
+
+Rules that hold here (design section 5, "Cursors"): SystemModstamp and not LastModifiedDate, because system changes move only
+the first; `queryAll`, because what is deleted is told too; ordered by stamp and id. A kind that this org or user has not got
+has no changes. Saved mail is watched for its deletion alone: nothing else of it comes down.
+
+Source: SOQL and SOSL Reference; REST API Developer Guide, "QueryAll"; Object Reference, "System Fields".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from urllib.parse import quote
+
+import requests
+
+from shared.core.errors import Refused
+from shared.crm.budget import Budget
+from shared.crm.salesforce_client import QUERIES, Client, Part, Row
+from shared.crm.salesforce_errors import translated
+from shared.ports import AccessToken, Changed, Clock
+
+_DELETED = "SELECT Id, SystemModstamp, IsDeleted FROM {what} AND SystemModstamp >= {{since}} ORDER BY SystemModstamp, Id"
+#: kind -> statements, the first that the org understands counts; {since} is a SOQL time
+STATEMENTS: Mapping[str, tuple[str, ...]] = {
+    "mail": (
+        _DELETED.format(what="EmailMessage WHERE IsDeleted = true"),
+        _DELETED.format(what="Task WHERE TaskSubtype = 'Email' AND IsDeleted = true"),
+    ),
+}
+UNKNOWN = frozenset({"refused.invalid_type", "refused.invalid_field"})
+
+
+class SalesforceFeed:
+    """One org as one user sees it; `understood` is kept by the caller, so that a statement is refused once."""
+
+    def __init__(
+        self, session: requests.Session, token: AccessToken, *, budget: Budget, clock: Clock, session_id: str,
+        understood: dict[str, int] | None = None,
+    ) -> None:  # fmt: skip
+        self._client = Client(session, token, budget=budget, clock=clock, session_id=session_id)
+        self._clock = clock
+        self._understood = understood if understood is not None else {}
+
+    def changed(self, since: Mapping[str, datetime]) -> Sequence[Changed]:
+        found: list[Changed] = []
+        left = list(since)
+        while left:
+            asked, left = left[:QUERIES], left[QUERIES:]
+            parts = [Part("GET", f"queryAll?q={quote(self._statement(kind, since[kind]), safe='')}") for kind in asked]
+            for kind, reply in zip(asked, self._client.composite(parts), strict=True):
+                if reply.status >= 300:
+                    left += self._refused(kind, translated(reply.status, reply.body, self._clock.now()))
+                else:
+                    found += [_changed(kind, row) for row in self._client.all_pages(reply.body)]
+        return found
+
+    def _statement(self, kind: str, since: datetime) -> str:
+        time = since.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")
+        return STATEMENTS[kind][self._understood.get(kind, 0)].format(since=time)
+
+    def _refused(self, kind: str, problem: Exception) -> list[str]:
+        """The kind again, with its next statement; raises what has nothing to do with the statement."""
+        if not isinstance(problem, Refused) or problem.code not in UNKNOWN:
+            raise problem
+        self._understood[kind] = self._understood.get(kind, 0) + 1
+        if self._understood[kind] < len(STATEMENTS[kind]):
+            return [kind]
+        raise problem
+
+
+def _changed(kind: str, row: Row) -> Changed:
+    return Changed(kind, str(row["Id"]), str(row["SystemModstamp"]), str(row.get("OwnerId") or ""), bool(row["IsDeleted"]))

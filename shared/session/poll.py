@@ -1,0 +1,142 @@
+"""The poll of an org: one question what changed, told to every mailbox that has to do with it.
+
+Rules that hold here (design section 5, "Cursors"):
+- The question looks back OVERLAP before the watermark, because changes become visible late and out of order; what was told
+  already is known by id and stamp. The watermark is the time the question began, and is written after everything was told.
+- A changed record concerns the mailboxes that hold it, and its owner's mailbox where that kind comes down to mailboxes.
+- A mailbox gets one dirty row for each record and one ring, however much changed; above MOST of a kind that it holds nothing
+  of, one row stands for all.
+- A crash anywhere tells something twice, never not at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from shared.ports import MAX_COMMIT, Bell, Changed, ChangeFeed, Clock, LinkStore, MailboxKey, Place, Put, Ring, Write
+from shared.session import lease, links, records
+from shared.session.claims import holders_of
+from shared.session.run import PartReport
+
+OVERLAP = timedelta(seconds=120)
+MOST = 200
+WATERMARK = "watermark"
+
+
+@dataclass(frozen=True)
+class Told:
+    """A change as one mailbox is told of it; `item` is the id of the mailbox's own item, "" where it has none yet."""
+
+    change: Changed
+    item: str = ""
+
+
+@dataclass(frozen=True)
+class PollReport:
+    changed: int
+    mailboxes: int
+
+
+def poll(
+    feed: ChangeFeed, kinds: Sequence[str], *, store: LinkStore, bell: Bell, clock: Clock, org: Place,
+    place_of: Callable[[MailboxKey], Place], owners: Callable[[str], Iterable[MailboxKey]], marks_in: Place | None = None,
+) -> PollReport:  # fmt: skip
+    """One poll. `owners(crm user)` are the mailboxes of that user that want what is theirs; the watermark is kept in
+    `marks_in`, the org's own place where None."""
+    began = clock.now()
+    marks_place = marks_in or org
+    row = store.get(marks_place, WATERMARK)
+    value = records.read(row) if row is not None else {}
+    marks: Mapping[str, str] = value.get("since", {})
+    since = {kind: (records.moment_of(marks[kind]) if kind in marks else began) - OVERLAP for kind in kinds}
+    changed = feed.changed(since)
+    known = set(value.get("seen", ()))
+    names = {_name(change): change for change in changed}
+    fresh = [change for name, change in names.items() if name not in known]
+    told = _routed(store, org, fresh, owners)
+    for mailbox, changes in told.items():
+        _tell(store, place_of(mailbox), changes)
+        bell.ring(Ring(mailbox, "poll", began))
+    _remember(store, marks_place, kinds, began, sorted(names), marks, known)
+    return PollReport(len(fresh), len(told))
+
+
+class OwnChanges:
+    """The poll of a mailbox whose user is connected personally: part of its session, seen with that user's eyes. What
+    concerns other mailboxes too is told to them as well; this one is looking already and is not rung."""
+
+    name = "changes"
+
+    def __init__(
+        self, feed: ChangeFeed, kinds: Sequence[str], bell: Bell, *, org: Place, mailbox: MailboxKey,
+        place_of: Callable[[MailboxKey], Place],
+    ) -> None:  # fmt: skip
+        self._feed, self._kinds, self._bell = feed, kinds, bell
+        self._org, self._mailbox, self._place_of = org, mailbox, place_of
+
+    def ring(self, ring: Ring, delay_s: float = 0.0) -> None:
+        if ring.mailbox != self._mailbox:
+            self._bell.ring(ring, delay_s)
+
+    def run(self, held: lease.Held) -> PartReport:
+        report = poll(
+            self._feed, self._kinds, store=held.store, bell=self, clock=held.clock, org=self._org, place_of=self._place_of,
+            owners=lambda user: (), marks_in=held.place,
+        )  # fmt: skip
+        held.extend()
+        return PartReport(report.changed)
+
+
+def _routed(
+    store: LinkStore, org: Place, changed: Sequence[Changed], owners: Callable[[str], Iterable[MailboxKey]]
+) -> dict[MailboxKey, list[Told]]:
+    told: dict[MailboxKey, list[Told]] = {}
+    for change in changed:
+        first = holders_of(change.id)
+        holders = {str(row.value["mailbox"]): str(row.value["item"]) for row in store.scan(org, first, first[:-1] + "`")}
+        others = (str(mailbox) for mailbox in owners(change.owner)) if change.owner else ()
+        for mailbox in [*holders, *(other for other in others if other not in holders)]:
+            told.setdefault(MailboxKey(mailbox), []).append(Told(change, holders.get(mailbox, "")))
+    return told
+
+
+def _tell(store: LinkStore, place: Place, changes: Sequence[Told]) -> None:
+    rows: list[Write] = [Put(_dirty(one), _row(one)) for one in changes if one.item]
+    unheld: dict[str, list[Told]] = {}
+    for told in changes:
+        if not told.item:
+            unheld.setdefault(told.change.kind, []).append(told)
+    for kind, some in unheld.items():
+        if len(some) > MOST:
+            rows.append(Put(f"dirty_all_{kind}", records.row(kind=kind, changes=len(some))))
+        else:
+            rows += [Put(_dirty(one), _row(one)) for one in some]
+    for start in range(0, len(rows), MAX_COMMIT):
+        store.commit(place, rows[start : start + MAX_COMMIT])
+
+
+def _dirty(told: Told) -> str:
+    return f"dirty_crm_{links.hash_of(told.change.id)}"
+
+
+def _row(told: Told) -> dict[str, object]:
+    change = told.change
+    return records.row(kind=change.kind, crm=change.id, item=told.item, stamp=change.stamp, deleted=change.deleted)
+
+
+def _remember(
+    store: LinkStore, place: Place, kinds: Sequence[str], began: datetime, names: Sequence[str], marks: Mapping[str, str],
+    known: set[str],
+) -> None:  # fmt: skip
+    """Writes the watermark, unless the question was answered as before and would be again: a quiet org is not written to
+    more than once in half the overlap."""
+    oldest = min((records.moment_of(mark) for mark in marks.values()), default=None)
+    if set(names) == known and set(marks) == set(kinds) and oldest is not None and began - oldest < OVERLAP / 2:
+        return
+    store.commit(place, [Put(WATERMARK, records.row(since=dict.fromkeys(kinds, records.text_of(began)), seen=list(names)))])
+
+
+def _name(change: Changed) -> str:
+    return links.hash_of(f"{change.kind}|{change.id}|{change.stamp}|{change.deleted}")[:16]
