@@ -1,30 +1,36 @@
-"""`make run`: brings the product up locally and keeps it up until SIGTERM or Ctrl-C.
+"""`make run`: brings the whole product up locally and keeps it up until SIGTERM or Ctrl-C.
 
-Today that is Azurite, a local certificate authority, fresh secrets and the function app in the stand-in host; the vendors'
-stand-ins join here as they are built. State lives in memory: every run starts anew.
+That is Azurite, a local certificate authority, fresh secrets, the sandbox's process (Microsoft, Salesforce, the world) and the
+function app in the stand-in host, with the sample's users connected. State lives in memory: every run starts anew.
 
 Rules that hold here: a taken port is told with the setting that moves it, never moved silently; children are ended by their
-process id; `endpoints.json` is written when everything answers and removed at the end.
+process id; `endpoints.json` is written when everything answers and removed at the end; no secret has a default.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import secrets
 import signal
 import socket
 import subprocess
 import sys
 import threading
 import time
+import uuid
+import webbrowser
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import requests
 
 from sandbox.authority import Authority
 from sandbox.azurite import Azurite, AzuriteError, Ports
+from sandbox.connect import ConnectError, connect_users
 from shared.access.install import new_install
+from shared.settings import read
 
 ROOT = Path(__file__).resolve().parent.parent
 #: setting -> (default port, what listens there); MAILSPAN_PORT_BASE moves all by counting up from it
@@ -34,8 +40,15 @@ PORTS: Mapping[str, tuple[int, str]] = {
     "MAILSPAN_PORT_BLOBS": (10000, "Azurite blobs"),
     "MAILSPAN_PORT_QUEUES": (10001, "Azurite queues"),
     "MAILSPAN_PORT_TABLES": (10002, "Azurite tables"),
+    "MAILSPAN_PORT_WORLD": (7072, "the world: page and control API"),
+    "MAILSPAN_PORT_MICROSOFT": (7073, "Microsoft: sign-in and Graph"),
+    "MAILSPAN_PORT_SALESFORCE": (7074, "Salesforce: sign-in and REST"),
 }
 UP_WITHIN_S = 60.0
+STOP_WITHIN_S = 30.0
+USER_KEYS = ("mailbox", "vendor", "salesforce_connection", "mailbox_token", "salesforce_user_id", "salesforce_token",
+             "product_token")  # fmt: skip
+CONNECTIONS = {"org": "Salesforce org-wide", "personal": "Salesforce personal"}
 
 
 class RunError(Exception):
@@ -62,13 +75,50 @@ def ports(environment: Mapping[str, str]) -> dict[str, int]:
     return chosen
 
 
+def new_settings(folder: Path, chosen: Mapping[str, int], storage: str, ca_file: Path) -> dict[str, str]:
+    """The product's settings of a new run: fresh secrets, and every address in the sandbox."""
+    product, microsoft, salesforce = (
+        f"https://localhost:{chosen[f'MAILSPAN_PORT_{name}']}" for name in ("HTTPS", "MICROSOFT", "SALESFORCE")
+    )
+    return new_install(folder / "install") | {
+        "AzureWebJobsStorage": storage,
+        "MAILSPAN_STORAGE": storage,
+        "MAILSPAN_PUBLIC_URL": product,
+        "MAILSPAN_MICROSOFT_LOGIN": microsoft,
+        "MAILSPAN_MICROSOFT_GRAPH": f"{microsoft}/v1.0",
+        "MAILSPAN_MICROSOFT_TENANT": str(uuid.uuid5(uuid.NAMESPACE_DNS, "harbourline.example")),
+        "MAILSPAN_MICROSOFT_CLIENT_ID": str(uuid.uuid4()),
+        "MAILSPAN_MICROSOFT_CLIENT_SECRET": secrets.token_urlsafe(32),
+        "MAILSPAN_SALESFORCE_LOGIN": salesforce,
+        "MAILSPAN_SALESFORCE_CLIENT_ID": f"3MVG9{secrets.token_urlsafe(48)}",
+        "MAILSPAN_SALESFORCE_CLIENT_SECRET": secrets.token_urlsafe(32),
+        "MAILSPAN_SALESFORCE_JWT_KEY_FILE": str(_jwt_key(folder / "install" / "salesforce.pem")),
+        "MAILSPAN_CA_FILE": str(ca_file),
+        "MAILSPAN_CLOCK_FILE": str(folder / "clock"),
+    }
+
+
+def _jwt_key(file: Path) -> Path:
+    """A fresh RSA key, as Salesforce wants it for JWT bearer."""
+    from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.asymmetric import rsa
+
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    file.unlink(missing_ok=True)
+    file.touch(mode=0o600)
+    file.write_bytes(
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    )
+    return file
+
+
 class Run:
     """One run: its folder, its children, and their end."""
 
     def __init__(self, folder: Path, environment: Mapping[str, str]) -> None:
         self.folder, self.environment = folder, environment
         self.stopping = threading.Event()
-        self.host: subprocess.Popen[str] | None = None
+        self.children: dict[str, subprocess.Popen[str]] = {}
 
     def go(self) -> None:
         """Brings everything up, waits for the end, takes everything down."""
@@ -77,79 +127,145 @@ class Run:
         endpoints = self.folder / "endpoints.json"
         began = time.monotonic()
         authority = Authority(self.folder / "authority")
-        azurite_ports = Ports(*(chosen[f"MAILSPAN_PORT_{name}"] for name in ("BLOBS", "QUEUES", "TABLES")))
+        azurite = Azurite(ports=Ports(*(chosen[f"MAILSPAN_PORT_{name}"] for name in ("BLOBS", "QUEUES", "TABLES"))))
+        settings = new_settings(self.folder, chosen, azurite.connection_string, authority.ca_file)
         try:
-            with Azurite(ports=azurite_ports) as azurite:
-                self._start_host(azurite, authority, chosen)
-                product = f"https://localhost:{chosen['MAILSPAN_PORT_HTTPS']}"
-                self._wait_until_well(product, authority)
-                self._write(endpoints, {"product": product, "ca": str(authority.ca_file), "users": []})
-                print(f"Mailspan is up ({time.monotonic() - began:.1f} s).")
-                print(f"  product   {product}/api/v1/health   (trust {authority.ca_file})")
-                print("  No mailbox yet: the vendors' stand-ins are not built. Ctrl-C ends the run.", flush=True)
-                self._keep()
+            self._start("world", settings, _world_arguments(authority, chosen))
+            with azurite:
+                self._start("host", settings, self._host_arguments(authority, chosen))
+                if self._come_up(endpoints, settings, chosen, began):
+                    self._keep()
+                self._stop("host")
         finally:
             endpoints.unlink(missing_ok=True)
-            self._stop_host()
+            self._stop("host", "world")
 
-    def _start_host(self, azurite: Azurite, authority: Authority, chosen: Mapping[str, int]) -> None:
-        product = f"https://localhost:{chosen['MAILSPAN_PORT_HTTPS']}"
-        # no vendor is reachable from here: the addresses below are placeholders of the settings, not of a service
-        settings = new_install(self.folder / "install") | {
-            "AzureWebJobsStorage": azurite.connection_string,
-            "MAILSPAN_STORAGE": azurite.connection_string,
-            "MAILSPAN_PUBLIC_URL": product,
-            "MAILSPAN_MICROSOFT_TENANT": "local",
-            "MAILSPAN_MICROSOFT_CLIENT_ID": "local",
-            "MAILSPAN_MICROSOFT_CLIENT_SECRET": "local",
-            "MAILSPAN_SALESFORCE_CLIENT_ID": "local",
-            "MAILSPAN_CA_FILE": str(authority.ca_file),
-            "MAILSPAN_CLOCK_FILE": str(self.folder / "clock"),
+    def _come_up(self, endpoints: Path, settings: Mapping[str, str], chosen: Mapping[str, int], began: float) -> bool:
+        """Waits for both processes, connects the users, tells where everything is. False where the end came before."""
+        product, ca = settings["MAILSPAN_PUBLIC_URL"], settings["MAILSPAN_CA_FILE"]
+        origin = f"https://localhost:{chosen['MAILSPAN_PORT_WORLD']}"
+        world = f"{origin}/_world"
+        if not self._wait("The sandbox", "world", f"{world}/sample", ca):
+            return False
+        connect_users(read(settings), _get(f"{world}/sample", ca))
+        if not self._wait("The product", "host", f"{product}/api/v1/health", ca):
+            return False
+        told: dict[str, Any] = {
+            "product": product,
+            "page": f"{origin}/",
+            "world": world,
+            "ca": ca,
+            "microsoft": {"login": settings["MAILSPAN_MICROSOFT_LOGIN"], "graph": settings["MAILSPAN_MICROSOFT_GRAPH"]},
+            "salesforce": {"login": settings["MAILSPAN_SALESFORCE_LOGIN"], "instance": settings["MAILSPAN_SALESFORCE_LOGIN"]},
+            "users": [{key: user[key] for key in USER_KEYS} for user in _get(f"{world}/users", ca)],
         }
-        command = [sys.executable, "-m", "sandbox.host", "--app", str(ROOT), "--authority", str(authority.folder),
-                   "--http-port", str(chosen["MAILSPAN_PORT_HTTP"]), "--https-port", str(chosen["MAILSPAN_PORT_HTTPS"]),
-                   "--clock-file", str(self.folder / "clock")]  # fmt: skip
-        with (self.folder / "host.log").open("w") as log:
-            environment = {**self.environment, **settings, "PYTHONPATH": str(ROOT)}
-            self.host = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log, text=True)
+        _write(endpoints, told)
+        _tell(told, _get(f"{world}/mailboxes", ca), time.monotonic() - began)
+        if self.environment.get("MAILSPAN_HEADLESS") != "1":
+            _open(told["page"])
+        return True
 
-    def _wait_until_well(self, product: str, authority: Authority) -> None:
+    def _host_arguments(self, authority: Authority, chosen: Mapping[str, int]) -> list[str]:
+        return ["sandbox.host", "--app", str(ROOT), "--authority", str(authority.folder),
+                "--http-port", str(chosen["MAILSPAN_PORT_HTTP"]), "--https-port", str(chosen["MAILSPAN_PORT_HTTPS"]),
+                "--clock-file", str(self.folder / "clock")]  # fmt: skip
+
+    def _start(self, name: str, settings: Mapping[str, str], arguments: list[str]) -> None:
+        """Starts a child; what it says goes to NAME.log of the run's folder."""
+        environment = {**self.environment, **settings, "PYTHONPATH": str(ROOT)}
+        with (self.folder / f"{name}.log").open("w") as log:
+            command = [sys.executable, "-m", *arguments]
+            self.children[name] = subprocess.Popen(
+                command, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log, text=True
+            )
+
+    def _wait(self, who: str, child: str, address: str, ca: str) -> bool:
+        """Until `address` answers 200. False where the run is ended before."""
         end = time.monotonic() + UP_WITHIN_S
         while not self.stopping.wait(0.1):
-            self._check_host()
+            self._check_children()
             try:
-                answer = requests.get(f"{product}/api/v1/health", verify=str(authority.ca_file), timeout=5)
+                answer = requests.get(address, verify=ca, timeout=5)
                 if answer.status_code == 200:
-                    return
-                problem = answer.text
-            except requests.ConnectionError:
+                    return True
+                problem = f"it answers {answer.status_code} {answer.text[:500]}"
+            except (requests.ConnectionError, requests.Timeout):
                 problem = "it does not answer"
             if time.monotonic() > end:
-                raise RunError(f"The product is not well after {UP_WITHIN_S:.0f} s: {problem}. See {self.folder}/host.log.")
+                raise RunError(f"{who} is not well after {UP_WITHIN_S:.0f} s: {problem}. See {self.folder}/{child}.log.")
+        return False
 
     def _keep(self) -> None:
         while not self.stopping.wait(0.5):
-            self._check_host()
+            self._check_children()
 
-    def _check_host(self) -> None:
-        if self.host is not None and self.host.poll() is not None:
-            lines = (self.folder / "host.log").read_text().splitlines()[-15:]
-            raise RunError("The host ended by itself. Its last lines:\n" + "\n".join(lines))
+    def _check_children(self) -> None:
+        for name, child in self.children.items():
+            if child.poll() is not None:
+                lines = (self.folder / f"{name}.log").read_text().splitlines()[-15:]
+                raise RunError(f"The {name} ended by itself. Its last lines:\n" + "\n".join(lines))
 
-    def _stop_host(self) -> None:
-        if self.host is not None and self.host.poll() is None:
-            self.host.terminate()
+    def _stop(self, *names: str) -> None:
+        """Ends these children, in this order, and waits for each."""
+        for name in names:
+            child = self.children.pop(name, None)
+            if child is None or child.poll() is not None:
+                continue
+            child.terminate()
             try:
-                self.host.wait(30)
+                child.wait(STOP_WITHIN_S)
             except subprocess.TimeoutExpired:
-                self.host.kill()
-                self.host.wait()
+                child.kill()
+                child.wait()
 
-    @staticmethod
-    def _write(file: Path, value: object) -> None:
-        part = file.with_suffix(".part")
-        part.write_text(json.dumps(value, indent=2) + "\n")
-        part.replace(file)
+
+def _world_arguments(authority: Authority, chosen: Mapping[str, int]) -> list[str]:
+    origins = ("world", "microsoft", "salesforce")
+    given = [text for name in origins for text in (f"--{name}-port", str(chosen[f"MAILSPAN_PORT_{name.upper()}"]))]
+    return ["sandbox.world", "--authority", str(authority.folder), *given]
+
+
+def _get(address: str, ca: str) -> Any:
+    answer = requests.get(address, verify=ca, timeout=30)
+    answer.raise_for_status()
+    return answer.json()
+
+
+def _write(file: Path, value: object) -> None:
+    """Whole or not at all, and for nobody else's eyes: there are tokens in it."""
+    part = file.with_suffix(".part")
+    part.unlink(missing_ok=True)
+    part.touch(mode=0o600)
+    part.write_text(json.dumps(value, indent=2) + "\n")
+    part.replace(file)
+
+
+def _tell(told: Mapping[str, Any], mailboxes: list[Mapping[str, Any]], seconds: float) -> None:
+    counts = {entry["mailbox"]: entry for entry in mailboxes}
+    print(f"Mailspan is up ({seconds:.1f} s). Ctrl-C ends the run.")
+    print(f"  page      {told['page']}")
+    print(f"  product   {told['product']}/api/v1/health")
+    print(f"  world     {told['world']}")
+    print(f"  trust     {told['ca']}")
+    for user in told["users"]:
+        count = counts[user["mailbox"]]
+        print(
+            f"  {user['mailbox']}: {user['vendor'].title()}, {CONNECTIONS[user['salesforce_connection']]}, "
+            f"{count['mails']} mails, {count['saved']} saved so far"
+        )
+    sys.stdout.flush()
+
+
+def _open(page: str) -> None:
+    """Shows the page where there is a browser with a window; none is no reason to fail."""
+    try:
+        browser = webbrowser.get()
+        in_terminal = isinstance(browser, webbrowser.GenericBrowser) and not isinstance(browser, webbrowser.BackgroundBrowser)
+        if not in_terminal and browser.open(page):
+            return
+    except (webbrowser.Error, OSError):
+        pass
+    print("  No browser could be started: open the page by hand, or set MAILSPAN_HEADLESS=1.", flush=True)
 
 
 def main() -> int:
@@ -159,7 +275,7 @@ def main() -> int:
         signal.signal(number, lambda *_: run.stopping.set())
     try:
         run.go()
-    except (RunError, AzuriteError) as problem:
+    except (RunError, AzuriteError, ConnectError, requests.RequestException) as problem:
         print(f"Mailspan could not run. {problem}", file=sys.stderr)
         return 1
     return 0

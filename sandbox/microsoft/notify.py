@@ -17,7 +17,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 import uuid
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Callable, Coroutine
 from typing import Any
 from urllib.parse import urlencode
@@ -47,6 +47,7 @@ class Notifier:
         self.world, self.check = world, check
         self.ca_file: str | None = None
         self.sent = 0
+        self.history: deque[Json] = deque(maxlen=2000)  # {"at", "id", "change"} of what was sent, oldest first
         self._loop: asyncio.AbstractEventLoop | None = None
         self._session: aiohttp.ClientSession | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -71,6 +72,7 @@ class Notifier:
             task.cancel()
         self._waiting.clear()
         self._held.clear()
+        self.history.clear()
 
     async def handshake(self, url: str) -> None:
         """The validation of an address. Raises GraphError 400 as "create subscription" then does."""
@@ -155,6 +157,8 @@ class Notifier:
         body = {"value": batch}
         if problems := self.check(body):
             self.world.violations.extend(f"microsoft notification: {problem}" for problem in problems)
+        at = self.world.clock.now().isoformat()
+        self.history.extend({"at": at, "id": one.get("resourceData", {}).get("id", ""), "change": _name(one)} for one in batch)
         try:
             status, _, _ = await self._send(url, body, ANSWER_S)
         except (TimeoutError, aiohttp.ClientError):

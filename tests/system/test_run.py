@@ -38,12 +38,19 @@ def _free_base(start: int) -> int:
     raise AssertionError("not enough free ports in a row")
 
 
-def _start(folder: Path, base: int) -> subprocess.Popen[str]:
-    environment = {**os.environ, "MAILSPAN_RUN_DIR": str(folder), "MAILSPAN_PORT_BASE": str(base), "MAILSPAN_HEADLESS": "1"}
+def _start(folder: Path, base: int, **settings: str) -> subprocess.Popen[str]:
+    own = {"MAILSPAN_RUN_DIR": str(folder), "MAILSPAN_PORT_BASE": str(base), "MAILSPAN_HEADLESS": "1"}
+    environment = {**os.environ, **own, **settings}
     command = [sys.executable, "-m", "sandbox.run"]
     return subprocess.Popen(
         command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, stdin=subprocess.DEVNULL
     )
+
+
+def _lives(pid: int) -> bool:
+    """Whether the process is there and no mere entry of one that has ended (such an entry has no command line)."""
+    file = Path(f"/proc/{pid}/cmdline")
+    return file.exists() and file.read_bytes() != b""
 
 
 class Up:
@@ -65,12 +72,12 @@ class Up:
         listed = subprocess.run(
             ["ps", "-o", "pid=", "--ppid", str(self.process.pid)], capture_output=True, text=True, check=True
         )
-        return [int(pid) for pid in listed.stdout.split() if Path(f"/proc/{pid}/cmdline").exists()]
+        return [int(pid) for pid in listed.stdout.split() if _lives(int(pid))]
 
 
 @contextmanager
-def _up(folder: Path, base: int) -> Iterator[Up]:
-    process = _start(folder, base)
+def _up(folder: Path, base: int, **settings: str) -> Iterator[Up]:
+    process = _start(folder, base, **settings)
     try:
         yield Up(process, folder)
     finally:
@@ -127,15 +134,19 @@ def test_both_sides_come_to_agree_with_the_manifest(run: Up) -> None:
     assert contracts["microsoft"]["share"] == 1.0
 
 
-def test_a_second_run_fits_beside_it_and_ends_on_sigterm_with_its_children(run: Up, tmp_path: Path) -> None:
-    with _up(tmp_path, _free_base(41000)) as second:
+def test_a_second_run_fits_beside_it_shows_its_page_and_ends_on_sigterm_with_its_children(run: Up, tmp_path: Path) -> None:
+    shown, browser = tmp_path / "shown", tmp_path / "browser"
+    browser.write_text(f'#!/bin/sh\necho "$1" > {shown}\n')
+    browser.chmod(0o700)
+    with _up(tmp_path, _free_base(41000), MAILSPAN_HEADLESS="", BROWSER=f"{browser} %s &") as second:
         assert second.endpoints["product"] != run.endpoints["product"]
         children = second.children()
         assert len(children) >= 3
         second.process.send_signal(signal.SIGTERM)
         assert second.process.wait(60) == 0
         assert not (tmp_path / "endpoints.json").exists()
-        assert [pid for pid in children if Path(f"/proc/{pid}").exists()] == []
+        assert shown.read_text().strip() == second.endpoints["page"]
+        assert [pid for pid in children if _lives(pid)] == []
     assert run.get(f"{run.endpoints['product']}/api/v1/health").status_code == 200
 
 

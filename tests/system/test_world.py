@@ -152,6 +152,17 @@ def test_a_delivered_mail_lies_in_that_inbox_and_in_no_other(world: Running) -> 
     assert listed[OLIVIA][0]["subject"] != "Just arrived"
 
 
+def test_many_mails_can_be_delivered_at_once(world: Running) -> None:
+    asked = {"mailbox": MAREK, "count": 300, "folder": "Bulk/Here", "categories": ["Salesforce"], "file_size": 500}
+    answer = world.ask("POST", "/bulk", json=asked)
+    assert answer.status_code == 200, answer.text
+    assert len(set(answer.json()["message_ids"])) == 300
+    newest = world.graph(
+        MAREK, "/me/messages?$filter=categories/any(c:c eq 'Salesforce')&$select=subject,hasAttachments&$top=400"
+    )
+    assert sum(1 for mail in newest["value"] if mail["subject"].startswith("bulk ") and mail["hasAttachments"]) == 300
+
+
 def test_calls_are_counted_by_vendor_and_template_and_can_be_cleared(world: Running) -> None:
     world.graph(OLIVIA, "/me/mailFolders/inbox/messages?$top=1")
     world.soql("SELECT Id FROM Account")
@@ -206,6 +217,8 @@ def test_a_person_marks_and_moves_a_mail(world: Running) -> None:
         ("POST", "/clock", b"[", 400, "JSON object"),
         ("POST", "/faults", b'{"rule": []}', 400, "Not known here: rule"),
         ("POST", "/faults", b'{"rules": [{"vendor": "microsoft"}]}', 400, "kind"),
+        ("POST", "/faults", b'{"rules": [{"vendor": "x", "kind": "y", "often": 2}], "latency_ms": 9}', 400, "no often"),
+        ("POST", "/bulk", f'{{"mailbox": "{OLIVIA}", "count": 0}}'.encode(), 400, "from 1"),
         ("POST", "/act", b'{"act": "burn"}', 400, "categorize"),
         ("POST", "/act", f'{{"act": "delete", "mailbox": "{OLIVIA}", "mail": "x"}}'.encode(), 400, "refuse"),
         ("GET", "/nothing", None, 404, "lists what there is"),
@@ -218,6 +231,15 @@ def test_what_cannot_be_done_is_told_in_a_sentence(
     answer = one.ask(method, path, data=body)
     assert answer.status_code == status
     assert says in answer.json()["error"]
+
+
+@pytest.mark.parametrize(
+    "headers", [{"Host": "elsewhere.example"}, {"Sec-Fetch-Site": "cross-site"}, {"Sec-Fetch-Site": "same-site"}]
+)
+def test_a_page_of_another_site_gets_nothing(one: Running, headers: dict[str, str]) -> None:
+    for method, path in (("GET", "/users"), ("POST", "/reset"), ("GET", "/nothing")):
+        answer = one.ask(method, path, headers=headers)
+        assert (answer.status_code, list(answer.json())) == (403, ["error"])
 
 
 def test_a_reset_brings_the_same_sample_back(world: Running) -> None:

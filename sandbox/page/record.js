@@ -1,0 +1,174 @@
+/**
+ * One Salesforce record as a form: edit, create, delete.
+ *
+ * Rules that hold here: only fields that a person changed are sent; what is being typed is never overwritten, a change from
+ * elsewhere is told beside the field; what a field may hold is what the org's describe says.
+ * Sources: REST API Developer Guide, "sObject Rows", "sObject Describe".
+ */
+import { salesforce, soql, Trouble } from "./api.js";
+import { $, h } from "./dom.js";
+import { KINDS } from "./kinds.js";
+import { part, Region } from "./region.js";
+import { confirmed, doing, say } from "./told.js";
+import { whenFull } from "./words.js";
+
+const NEW = "new";
+const CHOICES = 200;
+/** describe's type -> attributes of the input */
+const INPUTS = { email: { type: "email" }, phone: { type: "tel" }, url: { type: "text", inputmode: "url" }, date: { type: "date" }, currency: { type: "number", step: "0.01" } };
+/** where a field may refer to one of many kinds its id is typed */
+const NAMES = { Case: "CaseNumber" };
+
+const described = new Map();
+
+/** {name: field} of the org's describe; asked once. */
+async function describe(kind) {
+  if (!described.has(kind)) {
+    const { fields } = await salesforce(`/sobjects/${kind}/describe`);
+    described.set(kind, Object.fromEntries(fields.map((field) => [field.name, field])));
+  }
+  return described.get(kind);
+}
+
+async function loadRecord({ kind, id }) {
+  const fields = await describe(kind);
+  const record = id === NEW ? {} : await one(kind, id);
+  const references = KINDS[kind].fields.filter((name) => isPicked(fields[name]));
+  const choices = await Promise.all(references.map((name) => loadChoices(fields[name].referenceTo[0])));
+  return { record, fields, choices: Object.fromEntries(references.map((name, at) => [name, choices[at]])) };
+}
+
+async function one(kind, id) {
+  const wanted = [...new Set(["Id", KINDS[kind].title, "CreatedDate", "LastModifiedDate", ...KINDS[kind].fields])];
+  const found = await soql(`SELECT ${wanted.join(", ")}, CreatedBy.Name, LastModifiedBy.Name FROM ${kind} WHERE Id = '${id.replace(/\W/g, "")}'`);
+  return found.records[0] ?? null;
+}
+
+const isPicked = (field) => field?.type === "reference" && field.referenceTo.length === 1;
+
+async function loadChoices(kind) {
+  const name = NAMES[kind] ?? "Name";
+  const found = await soql(`SELECT Id, ${name} FROM ${kind} ORDER BY ${name} LIMIT ${CHOICES}`);
+  return found.records.map((record) => [record.Id, record[name]]);
+}
+
+export class Record {
+  /** `went(kind, id)`: another record is to be shown, "" for none. */
+  constructor(went) {
+    this.went = went;
+    this.inputs = {};
+    this.region = new Region($("record"), {
+      load: loadRecord, draw: (data, question) => this.draw(data, question), empty: "Choose a record to see and edit it.", lines: 8,
+    });
+  }
+
+  show(user, kind, id) {
+    return this.region.show(id ? { user, kind, id } : null);
+  }
+
+  refresh = () => this.region.refresh();
+
+  draw({ record, fields, choices }, { kind, id }) {
+    if (!record) return [part("gone", id, () => h("p", { class: "empty", text: "This record is not there any more." }))];
+    for (const name of Object.keys(this.inputs)) this.update(name, textOf(record[name]));
+    const title = id === NEW ? `New ${KINDS[kind].one}` : record[KINDS[kind].title] || "(no name)";
+    const known = KINDS[kind].fields.filter((name) => fields[name]);
+    return [
+      part("title", title, () => h("h2", { text: title })),
+      part("form", [kind, id], () => this.form(kind, id, record, known.map((name) => [fields[name], choices[name]]))),
+      part("made", [record.CreatedDate, record.LastModifiedDate], () => h("p", { class: "quiet small-text", text: made(record) })),
+    ];
+  }
+
+  form(kind, id, record, known) {
+    this.inputs = {};
+    this.problem = h("p", { class: "bad-text", role: "alert" });
+    const isNew = id === NEW;
+    return h("form", { class: "record-form", onsubmit: (event) => { event.preventDefault(); this.save(kind, id); } },
+      known.map(([field, choices]) => this.field(field, choices, textOf(record[field.name]), isNew)),
+      this.problem,
+      h("div", { class: "actions" },
+        !isNew && h("button", { type: "button", class: "danger", onclick: () => this.remove(kind, id) }, "Delete"),
+        h("span", { class: "gap" }),
+        h("button", { type: "button", onclick: () => this.discard(isNew) }, isNew ? "Cancel" : "Discard changes"),
+        h("button", { type: "submit", class: "primary" }, isNew ? "Create" : "Save")));
+  }
+
+  field(field, choices, value, isNew) {
+    const isFixed = isNew ? !field.createable : !field.updateable;
+    const required = field.createable && !field.nillable && !field.defaultedOnCreate;
+    const input = inputOf(field, choices, value, { name: field.name, required, disabled: isFixed, maxlength: field.length || null });
+    const note = h("span", { class: "small-text warn" });
+    this.inputs[field.name] = { input, note, was: value };
+    return h("label", {}, `${field.label.replace(/ ID$/, "")}${required ? " *" : ""}`, input, note);
+  }
+
+  /** A value that came from elsewhere: into the field where nobody typed, else beside it. */
+  update(name, value) {
+    const held = this.inputs[name];
+    if (!held || held.was === value) return;
+    if (held.input.value === held.was) held.input.value = value;
+    else held.note.textContent = `Changed in Salesforce meanwhile: ${value || "empty"}`;
+    held.was = value;
+  }
+
+  discard(isNew) {
+    if (isNew) return this.went(this.region.question.kind, "");
+    for (const held of Object.values(this.inputs)) {
+      held.input.value = held.was;
+      held.note.textContent = "";
+    }
+  }
+
+  async save(kind, id) {
+    const changed = Object.entries(this.inputs).filter(([, held]) => held.input.value !== held.was);
+    const json = Object.fromEntries(changed.map(([name, held]) => [name, valueOf(held.input)]));
+    if (!changed.length) return say("Nothing was changed.");
+    this.problem.textContent = "";
+    try {
+      if (id === NEW) {
+        const made = await salesforce(`/sobjects/${kind}`, { method: "POST", json: { ...KINDS[kind].preset?.(), ...json } });
+        say(`The ${KINDS[kind].one} was created.`);
+        return this.went(kind, made.id);
+      }
+      await salesforce(`/sobjects/${kind}/${id}`, { method: "PATCH", json });
+      for (const [, held] of changed) {
+        held.was = held.input.value;
+        held.note.textContent = "";
+      }
+      say("Saved.");
+    } catch (problem) {
+      if (!(problem instanceof Trouble)) throw problem;
+      this.problem.textContent = `Salesforce refused it: ${problem.message}`;
+    }
+  }
+
+  async remove(kind, id) {
+    if (!(await confirmed(`Delete this ${KINDS[kind].one}?`, "Delete"))) return;
+    if (await doing(() => salesforce(`/sobjects/${kind}/${id}`, { method: "DELETE" }), `The ${KINDS[kind].one} was deleted.`)) this.went(kind, "");
+  }
+}
+
+function inputOf(field, choices, value, attributes) {
+  const listed = choices ?? (field.type === "picklist" && field.picklistValues.filter((one) => one.active).map((one) => [one.value, one.label]));
+  if (listed) {
+    const known = !value || listed.some(([one]) => one === value) ? listed : [[value, value], ...listed];
+    const select = h("select", { ...attributes, maxlength: null }, [["", ""], ...known].map(([one, label]) => h("option", { value: one, text: label })));
+    select.value = value;
+    return select;
+  }
+  if (field.type === "textarea") return h("textarea", { ...attributes, rows: field.name === "TextBody" ? 10 : 4, value });
+  return h("input", { ...attributes, autocomplete: "off", ...(INPUTS[field.type] ?? { type: "text" }), value });
+}
+
+const textOf = (value) => (value == null ? "" : String(value));
+
+function valueOf(input) {
+  if (input.value === "") return null;
+  return input.type === "number" ? Number(input.value) : input.value;
+}
+
+function made(record) {
+  if (!record.CreatedDate) return "";
+  return `Created ${whenFull(record.CreatedDate)} by ${record.CreatedBy?.Name ?? "?"}. Last changed ${whenFull(record.LastModifiedDate)} by ${record.LastModifiedBy?.Name ?? "?"}.`;
+}

@@ -1,0 +1,58 @@
+/**
+ * Times, sizes and people as a person reads them. The world's clock counts, not the machine's: it can be moved.
+ */
+let ahead = 0;
+
+/** What time it is in the world, as an ISO text. */
+export function worldTime(iso) {
+  ahead = Date.parse(iso) - Date.now();
+}
+
+export const now = () => Date.now() + ahead;
+
+const TIME = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit" });
+const DAY = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short" });
+const YEAR = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short", year: "numeric" });
+const FULL = new Intl.DateTimeFormat("en-GB", { dateStyle: "full", timeStyle: "short" });
+
+const moment = (iso) => new Date(iso.replace(/\+0000$/, "Z"));
+
+/** Short: the time today, else the day. */
+export function when(iso) {
+  if (!iso) return "";
+  const at = moment(iso);
+  const today = new Date(now());
+  if (at.toDateString() === today.toDateString()) return TIME.format(at);
+  return (at.getFullYear() === today.getFullYear() ? DAY : YEAR).format(at);
+}
+
+export const whenFull = (iso) => (iso ? FULL.format(moment(iso)) : "");
+
+const STEPS = [[60, "s"], [60, "min"], [24, "h"], [Infinity, "days"]];
+
+/** "12 s ago"; "" for never. */
+export function ago(iso) {
+  if (!iso) return "";
+  let left = Math.max(0, Math.round((now() - moment(iso)) / 1000));
+  for (const [most, unit] of STEPS) {
+    if (left < most) return left < 5 && unit === "s" ? "just now" : `${left} ${unit} ago`;
+    left = Math.floor(left / most);
+  }
+  return "";
+}
+
+/** Bytes. */
+export function size(bytes) {
+  if (bytes < 1024) return `${bytes} B`;
+  return bytes < 1024 * 1024 ? `${Math.round(bytes / 1024)} KB` : `${(bytes / 1024 / 1024).toFixed(1)} MB`;
+}
+
+export const count = (n, one, many) => `${n.toLocaleString("en-GB")} ${n === 1 ? one : many}`;
+
+/** A Graph recipient as text. */
+export function person(recipient) {
+  const { name, address } = recipient?.emailAddress ?? {};
+  return name && name !== address ? `${name} <${address ?? ""}>` : (address ?? name ?? "");
+}
+
+export const shortPerson = (recipient) => recipient?.emailAddress?.name || recipient?.emailAddress?.address || "(nobody)";
