@@ -5,7 +5,8 @@ Rules that hold here:
 - A route of a mailbox gets a `Call` only with a verified token of a mailbox that is connected.
 - Refusals are RFC 9457 problem details: a stable `code`, its sentence, and `type` = the address that explains the code.
 - No answer may be kept by a cache or guessed at by a browser; 401 says how to sign in (RFC 6750).
-- Errors that have a class become problems; any other exception rises to the host, which logs it and answers 500.
+- Errors that have a class become problems; any other exception rises to the host without its text (`functions.quiet`), which
+  logs it and answers 500.
 """
 
 import json
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import azure.functions as func
 
 from functions.openapi import BY_NAME, PREFIX, Route
+from functions.quiet import quietly
 
 if TYPE_CHECKING:
     from shared.access.directory import MailboxEntry
@@ -85,7 +87,7 @@ def _register(bp: func.Blueprint, name: str, handler: OpenHandler, *, mailbox: b
 
     def answered(req: func.HttpRequest) -> func.HttpResponse:
         try:
-            answer = _guarded(handler, req)
+            answer = quietly(lambda: _guarded(handler, req), told=(Problem,))
             return _response(answer.body, answer.status, answer.headers, "application/json")
         except Problem as problem:
             return _refusal(problem)

@@ -3,6 +3,8 @@ pruned. Times are UTC (NCRONTAB)."""
 
 import azure.functions as func
 
+from functions.quiet import quietly
+
 bp = func.Blueprint()
 
 
@@ -11,7 +13,7 @@ bp = func.Blueprint()
 def sweep(timer: func.TimerRequest) -> None:
     from shared.wire import wire
 
-    wire().sweep()
+    quietly(lambda: wire().sweep())
 
 
 @bp.function_name("poll")
@@ -19,7 +21,7 @@ def sweep(timer: func.TimerRequest) -> None:
 def poll(timer: func.TimerRequest) -> None:
     from shared.wire import wire
 
-    wire().poll()
+    quietly(lambda: wire().poll())
 
 
 @bp.function_name("prune")
@@ -27,4 +29,4 @@ def poll(timer: func.TimerRequest) -> None:
 def prune(timer: func.TimerRequest) -> None:
     from shared.wire import wire
 
-    wire().prune()
+    quietly(lambda: wire().prune())

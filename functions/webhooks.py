@@ -11,6 +11,8 @@ import typing
 
 import azure.functions as func
 
+from functions.quiet import quietly
+
 MAX_BODY = 1024 * 1024
 MAX_TOKEN = 512
 
@@ -22,6 +24,10 @@ bp = func.Blueprint()
 @bp.queue_output(arg_name="rings", queue_name="sessions", connection="AzureWebJobsStorage")
 def graph_notify(req: func.HttpRequest, rings: func.Out[typing.List[str]]) -> func.HttpResponse:
     """`kind` is notify or lifecycle; the address carries the mailbox's key and the subscription's generation."""
+    return quietly(lambda: _notified(req, rings))
+
+
+def _notified(req: func.HttpRequest, rings: func.Out[typing.List[str]]) -> func.HttpResponse:
     if req.route_params["kind"] not in ("notify", "lifecycle"):
         return func.HttpResponse(status_code=404)
     if (token := req.params.get("validationToken")) is not None:
