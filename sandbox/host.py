@@ -13,6 +13,7 @@ import argparse
 import asyncio
 import contextlib
 import json
+import logging
 import os
 import re
 import secrets
@@ -164,6 +165,9 @@ def main() -> int:
     parser.add_argument("--host", default="127.0.0.1")
     arguments = parser.parse_args()
     apply_settings(arguments.settings)
+    # what the app logs goes where the platform's telemetry would take it from
+    logging.basicConfig(stream=sys.stderr, format="%(message)s", level=logging.WARNING)
+    logging.getLogger("mailspan").setLevel(logging.INFO)
     return asyncio.run(serve(arguments))
 
 

@@ -45,6 +45,10 @@ class Search:
             for word in {self._words.get(found.lower()) for found in PLAIN.findall(text.encode())} - {None}:
                 yield str(word), text
 
+    def plain(self, content: bytes) -> set[str]:
+        """The canaries that stand there in the open."""
+        return {word for match in PLAIN.findall(content) if (word := self._words.get(match.lower())) is not None}
+
     def found(self, content: bytes) -> dict[str, str]:
         """Canary -> the writing in which it was found first."""
         hits: dict[str, str] = {}
