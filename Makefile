@@ -8,7 +8,7 @@ help:
 	@echo "make test    all tests (GROUP=unit|contract|system|browser for one group)"
 	@echo "make check   format, lint, types, import rules"
 	@echo "make bench   figures: import cost and others"
-	@echo "make soak    the long property runs (hours)"
+	@echo "make soak    the long runs: histories, killed hosts, sessions that die in pairs (hours)"
 
 setup:
 	@bash scripts/setup.sh
@@ -26,4 +26,4 @@ bench: setup
 	@exec .venv/bin/python scripts/bench.py
 
 soak: setup
-	@MAILSPAN_HISTORIES=$${MAILSPAN_HISTORIES:-50000} exec .venv/bin/python -m pytest tests/property -q
+	@exec bash scripts/soak.sh

@@ -92,8 +92,9 @@ class Page:
     async def marks(self, request: web.Request) -> web.Response:
         mailbox = self._sandbox.mailbox(self._user(request).address)
         records = self._sandbox.salesforce.records
+        # the row that was changed last, as a whole: its time alone has whole seconds
         latest = [
-            (kind.name, records.store.count(kind.name), row["SystemModstamp"])
+            (kind.name, records.store.count(kind.name), [value for value in row.values() if not isinstance(value, bytes)])
             for kind in records.schema
             for row in [next(records.store.newest_first(kind.name), None)]
             if row is not None

@@ -18,6 +18,8 @@ GROUPS = {
     "system": (("tests/system",), 4),
     "browser": (("tests/browser",), 3),
 }
+#: group -> what has to be there before its tests
+NEEDS = {"browser": "scripts/browser.sh"}
 NO_TESTS = 5  # pytest's exit code for an empty group
 
 
@@ -37,6 +39,9 @@ def main() -> int:
             lines.append(f"{group}: no tests yet")
             continue
         print(f"== {group}", flush=True)
+        if group in NEEDS and subprocess.run([ROOT / NEEDS[group]], cwd=ROOT, stdin=subprocess.DEVNULL, check=False).returncode:
+            failed.append(group)
+            continue
         began = time.monotonic()
         code, counts = run(present)
         lines.append(f"{group}: {time.monotonic() - began:.0f} s of {budget * 60} s")

@@ -10,6 +10,8 @@
 export const SALESFORCE = "/services/data/v65.0";
 export const GRAPH = "/v1.0/me";
 const AT_A_TIME = 3;
+/** The event that says that a person's act was done somewhere: what is shown may be old now. */
+export const ACTED = "mailspan-acted";
 
 export class Trouble extends Error {
   /** `status` 0: there was no answer. `code` is the vendor's or the product's. */
@@ -44,17 +46,17 @@ export const quoted = (text) => `'${text.replace(/[\\']/g, "\\$&")}'`;
 /** Text to be found anywhere, as LIKE wants it. */
 export const containing = (text) => `'%${text.replace(/[\\'%_]/g, "\\$&")}%'`;
 
-async function passed(target, path, { method = "GET", json, prefer, key, match, as = "json" } = {}) {
-  const headers = { "Mailspan-Told": "1", Accept: as === "json" ? "application/json" : "*/*" };
+async function passed(target, path, { method = "GET", json, prefer, key, match, isQuestion = method === "GET" } = {}) {
+  const headers = { "Mailspan-Told": "1", Accept: "application/json" };
   if (prefer) headers.Prefer = prefer;
   if (match) headers["If-Match"] = match;
   if (key) headers["Idempotency-Key"] = key;
   if (json !== undefined) headers["Content-Type"] = "application/json";
   const body = json === undefined ? undefined : JSON.stringify(json);
-  return asked(linkTo(target, path), { method, headers, body, as });
+  return asked(linkTo(target, path), { method, headers, body, isQuestion });
 }
 
-async function asked(address, { method = "GET", headers = {}, body, as = "json" } = {}) {
+async function asked(address, { method = "GET", headers = {}, body, isQuestion = method === "GET" } = {}) {
   let answer;
   try {
     answer = await fetch(address, { method, headers, body });
@@ -63,7 +65,7 @@ async function asked(address, { method = "GET", headers = {}, body, as = "json" 
   }
   const status = Number(answer.headers.get("Mailspan-Status") ?? answer.status);
   if (status >= 400) throw refusal(status, await answer.text());
-  if (as === "blob") return answer.blob();
+  if (!isQuestion) dispatchEvent(new Event(ACTED));
   const text = await answer.text();
   return text ? JSON.parse(text) : null;
 }

@@ -4,11 +4,11 @@
  * Rules that hold here: a look is cheap (one question to the world, one to the product); vendors are asked again only where a
  * mark says that something changed; nobody looks while the page is hidden.
  */
-import { askAs, Trouble, world } from "./api.js";
+import { ACTED, askAs, Trouble, world } from "./api.js";
 import { Beside } from "./beside.js";
 import { loadCategories } from "./chips.js";
 import { Compose } from "./compose.js";
-import { $, h } from "./dom.js";
+import { $, h, settled } from "./dom.js";
 import { Folders } from "./folders.js";
 import { Health } from "./health.js";
 import { Ledger } from "./ledger.js";
@@ -61,7 +61,8 @@ async function inbox() {
 }
 
 async function show() {
-  if (!users.some((one) => one.mailbox === place.user)) return go({ user: users[0].mailbox, folder: "", mail: "" }, { quietly: true });
+  if (!users.some((one) => one.mailbox === place.user))
+    return go({ user: users[0].mailbox, folder: "", mail: "" }, { quietly: true });
   if (!VIEWS.includes(place.view)) return go({ view: VIEWS[0] }, { quietly: true });
   if (user !== place.user) await choose(place.user);
   for (const view of VIEWS) $(`view-${view}`).hidden = view !== place.view;
@@ -118,8 +119,11 @@ let isDown = false;
 async function looking() {
   try {
     await look();
-    if (isDown) say("The local world answers again.");
-    isDown = false;
+    if (isDown) {
+      isDown = false;
+      say("The local world answers again.");
+      await show();
+    }
   } catch (problem) {
     if (!(problem instanceof Trouble)) throw problem;
     if (!isDown) say(problem.message, { isTrouble: true });
@@ -139,12 +143,14 @@ async function start() {
   users = await world("/_page/users");
   $("who").replaceChildren(...users.map((one) => h("option", { value: one.mailbox, text: one.name, title: one.mailbox })));
   $("who").addEventListener("change", () => go({ user: $("who").value, folder: "", mail: "" }));
-  for (const tab of document.querySelectorAll("[data-view]")) tab.addEventListener("click", (event) => {
-    event.preventDefault();
-    go({ view: tab.dataset.view });
-  });
+  for (const tab of document.querySelectorAll("[data-view]"))
+    tab.addEventListener("click", (event) => {
+      event.preventDefault();
+      go({ view: tab.dataset.view });
+    });
   $("write").addEventListener("click", () => compose.open(user));
   $("folders-toggle").addEventListener("click", () => toggleFolders());
+  addEventListener(ACTED, settled(looking, 50));
   document.addEventListener("visibilitychange", () => !document.hidden && looking());
   onMove(() => show().catch(told));
   moved();

@@ -1,8 +1,8 @@
 /**
  * Elements, and lists of them that change without losing what a person sees.
  *
- * Rules that hold here: text is always set as text, never read as HTML; a part whose data did not change keeps its node, and with
- * it scroll position, focus and what was typed.
+ * Rules that hold here: text is always set as text, never read as HTML; a part whose data did not change keeps its node, and
+ * with it scroll position, focus and what was typed.
  */
 
 /** An element. Attributes: `onX` are listeners, true/false/null set or leave out; `class`, `text` and `value` as expected. */

@@ -1,8 +1,8 @@
 /**
  * The folders of a mailbox as a tree that opens and closes, with a filter.
  *
- * Rules that hold here: all folders come with one call (the folder delta without a token is a flat list of everything); a closed
- * folder shows what lies in it and below it; the tree is one stop for the Tab key, arrows move in it.
+ * Rules that hold here: all folders come with one call (the folder delta without a token is a flat list of everything); a
+ * closed folder shows what lies in it and below it; the tree is one stop for the Tab key, arrows move in it.
  * Sources: learn.microsoft.com/graph/api/mailfolder-delta; WAI-ARIA Authoring Practices, "Tree View".
  */
 import { GRAPH, graph, pathOf } from "./api.js";
@@ -21,13 +21,19 @@ async function loadFolders() {
     found.push(...page.value.filter((folder) => !folder.isHidden && !folder["@removed"]));
     path = page["@odata.nextLink"] ? pathOf(page["@odata.nextLink"]) : "";
   }
-  return found.map((folder) => ({ id: folder.id, name: folder.displayName, parent: folder.parentFolderId, total: folder.totalItemCount, unread: folder.unreadItemCount }));
+  return found.map((folder) => ({
+    id: folder.id,
+    name: folder.displayName,
+    parent: folder.parentFolderId,
+    total: folder.totalItemCount,
+    unread: folder.unreadItemCount,
+  }));
 }
 
 /** Folders with their place: [{...folder, level, children, path}], parents before children. */
 export function ordered(folders) {
   const known = new Set(folders.map((folder) => folder.id));
-  const below = Map.groupBy?.(folders, (folder) => folder.parent) ?? grouped(folders);
+  const below = grouped(folders);
   const rows = [];
   const add = (folder, level, above) => {
     const children = [...(below.get(folder.id) ?? [])].sort((a, b) => a.name.localeCompare(b.name, "en", { numeric: true }));
@@ -46,7 +52,10 @@ export function ordered(folders) {
 
 function grouped(folders) {
   const groups = new Map();
-  for (const folder of folders) groups.set(folder.parent, [...(groups.get(folder.parent) ?? []), folder]);
+  for (const folder of folders) {
+    if (!groups.has(folder.parent)) groups.set(folder.parent, []);
+    groups.get(folder.parent).push(folder);
+  }
   return groups;
 }
 
@@ -82,22 +91,35 @@ export class Folders {
     this.rows = ordered(folders);
     if (isNew) this.uncover(this.chosen);
     const visible = this.visible($("folder-filter").value.trim().toLowerCase());
-    if (!visible.length) return [part("none", "", () => h("p", { class: "empty", text: "No folder has this in its name." }))];
+    if (!visible.length) return [part("none", "", () => h("p", { class: "empty", text: "No folder matches." }))];
     return [part("tree", [visible, this.chosen, this.tabStop(visible)], () => this.tree(visible))];
   }
 
-  tabStop = (visible) => (visible.some((row) => row.id === this.active) ? this.active : (visible.find((row) => row.id === this.chosen) ?? visible[0]).id);
+  tabStop = (visible) =>
+    visible.some((row) => row.id === this.active)
+      ? this.active
+      : (visible.find((row) => row.id === this.chosen) ?? visible[0]).id;
 
-  /** The rows to be seen: below opened folders, or with the filter all that match and what is above them. */
+  /**
+   * The rows to be seen: below opened folders, or with the filter all that match and what is above them. "west 2025" is the
+   * folder 2025 somewhere below West.
+   */
   visible(filter) {
     const shown = new Set();
     if (filter) {
-      for (const row of this.rows.filter((one) => one.name.toLowerCase().includes(filter)))
-        for (let at = row; at; at = this.of(at.parent)) shown.add(at.id);
+      const words = filter.split(/\s+/);
+      const matches = (row) =>
+        row.name.toLowerCase().includes(words.at(-1)) && words.every((word) => row.path.toLowerCase().includes(word));
+      for (const row of this.rows.filter(matches)) for (let at = row; at; at = this.of(at.parent)) shown.add(at.id);
     }
     return this.rows
       .filter((row) => (filter ? shown.has(row.id) : this.isUncovered(row)))
-      .map((row) => ({ ...row, isOpen: filter ? row.children > 0 && this.rows.some((one) => one.parent === row.id && shown.has(one.id)) : this.opened.has(row.id) }));
+      .map((row) => ({
+        ...row,
+        isOpen: filter
+          ? row.children > 0 && this.rows.some((one) => one.parent === row.id && shown.has(one.id))
+          : this.opened.has(row.id),
+      }));
   }
 
   isUncovered(row) {
@@ -107,22 +129,34 @@ export class Folders {
 
   tree(visible) {
     const stop = this.tabStop(visible);
-    return h("div", { role: "tree", class: "tree", "aria-label": "Folders", onkeydown: (event) => this.key(event) },
-      visible.map((row) => this.item(row, row.id === stop)));
+    return h(
+      "div",
+      { role: "tree", class: "tree", "aria-label": "Folders", onkeydown: (event) => this.key(event) },
+      visible.map((row) => this.item(row, row.id === stop)),
+    );
   }
 
   item(row, isStop) {
     const unread = row.unread + (row.isOpen ? 0 : (row.unreadBelow ?? 0));
     const total = row.total + (row.isOpen ? 0 : (row.totalBelow ?? 0));
-    const told = `${row.name}, ${unread} unread of ${total}`;
-    return h("div", {
-      role: "treeitem", class: "folder", "data-id": row.id, "aria-level": row.level, "aria-label": told, title: row.path,
-      "aria-selected": row.id === this.chosen ? "true" : "false", "aria-expanded": row.children ? String(row.isOpen) : null,
-      tabindex: isStop ? "0" : "-1", style: `--level:${row.level - 1}`, onclick: (event) => this.click(event, row),
-    },
-    h("span", { class: row.children ? "twisty" : "twisty none", "aria-hidden": "true", text: row.isOpen ? "▾" : "▸" }),
-    h("span", { class: "name", text: row.name }),
-    h("span", { class: unread ? "count unread" : "count", "aria-hidden": "true", text: unread || total || "" }));
+    return h(
+      "div",
+      {
+        role: "treeitem",
+        class: "folder",
+        "data-id": row.id,
+        "aria-level": row.level,
+        title: row.path,
+        "aria-selected": row.id === this.chosen ? "true" : "false",
+        "aria-expanded": row.children ? String(row.isOpen) : null,
+        tabindex: isStop ? "0" : "-1",
+        style: `--level:${row.level - 1}`,
+        onclick: (event) => this.click(event, row),
+      },
+      h("span", { class: row.children ? "twisty" : "twisty none", "aria-hidden": "true", text: row.isOpen ? "▾" : "▸" }),
+      h("span", { class: "name" }, row.name, h("span", { class: "hidden", text: `, ${unread} unread of ${total}` })),
+      h("span", { class: unread ? "count unread" : "count", "aria-hidden": "true", text: unread || total || "" }),
+    );
   }
 
   click(event, row) {
@@ -141,7 +175,9 @@ export class Folders {
   focus(id) {
     this.active = id;
     for (const item of $("folders").querySelectorAll("[role=treeitem]")) item.tabIndex = item.dataset.id === id ? 0 : -1;
-    $("folders").querySelector(`[data-id="${CSS.escape(id)}"]`)?.focus();
+    $("folders")
+      .querySelector(`[data-id="${CSS.escape(id)}"]`)
+      ?.focus();
   }
 
   key(event) {
@@ -151,10 +187,15 @@ export class Folders {
     const row = this.of(items[at].dataset.id);
     const isOpen = items[at].getAttribute("aria-expanded");
     const moves = {
-      ArrowDown: () => items[at + 1], ArrowUp: () => items[at - 1], Home: () => items[0], End: () => items.at(-1),
+      ArrowDown: () => items[at + 1],
+      ArrowUp: () => items[at - 1],
+      Home: () => items[0],
+      End: () => items.at(-1),
       ArrowRight: () => (isOpen === "false" ? void this.toggle(row.id, true) : isOpen && items[at + 1]),
-      ArrowLeft: () => (isOpen === "true" ? void this.toggle(row.id, false) : items.find((item) => item.dataset.id === row.parent)),
-      Enter: () => void this.pick(row.id), " ": () => void this.pick(row.id),
+      ArrowLeft: () =>
+        isOpen === "true" ? void this.toggle(row.id, false) : items.find((item) => item.dataset.id === row.parent),
+      Enter: () => void this.pick(row.id),
+      " ": () => void this.pick(row.id),
     };
     if (!moves[event.key]) return;
     event.preventDefault();

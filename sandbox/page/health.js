@@ -9,8 +9,13 @@ import { ago, count, whenFull } from "./words.js";
 
 /** status -> (word, tone) */
 const WORDS = {
-  ok: ["In step", "good"], new: ["Connecting", "calm"], late: ["Late", "warn"], paused: ["Paused", "warn"],
-  parked: ["Waiting for its time", "calm"], waiting: ["Needs you", "bad"], failing: ["Failing", "bad"],
+  ok: ["In step", "good"],
+  new: ["Connecting", "calm"],
+  late: ["Late", "warn"],
+  paused: ["Paused", "warn"],
+  parked: ["Waiting for its time", "calm"],
+  waiting: ["Needs you", "bad"],
+  failing: ["Failing", "bad"],
 };
 
 export class Health {
@@ -18,6 +23,7 @@ export class Health {
   constructor(changed) {
     this.changed = changed;
     this.mark = "";
+    this.isOpen = false;
     this.region = new Region($("health"), { load: () => product("/me"), draw: (data) => this.draw(data), lines: 1 });
   }
 
@@ -35,24 +41,70 @@ export class Health {
 
   draw(me) {
     const [word, tone] = WORDS[me.status] ?? [me.status, "warn"];
-    const detail = [me.last_ok ? `synced ${ago(me.last_ok)}` : "not synced yet", me.issues && count(me.issues, "issue", "issues")].filter(Boolean).join(" · ");
+    const detail = [
+      me.last_ok ? `synced ${ago(me.last_ok)}` : "not synced yet",
+      me.issues && count(me.issues, "issue", "issues"),
+    ]
+      .filter(Boolean)
+      .join(" · ");
     return [
-      part("state", [word, detail, me.health.text, me.last_ok, me.api], () => h("details", { class: "state-details" },
-        h("summary", {}, h("span", { class: `dot ${tone}`, "aria-hidden": "true" }), h("strong", { text: word }), h("span", { class: "quiet", text: ` ${detail}` })),
-        this.card(me))),
-      part("acts", me.paused, () => h("div", { class: "group" },
-        h("button", { type: "button", class: "primary small", onclick: () => this.ask("sync") }, "Sync now"),
-        h("button", { type: "button", class: "small", onclick: () => this.ask(me.paused ? "resume" : "pause") }, me.paused ? "Resume" : "Pause"))),
+      part("state", [word, detail, me.health.text, me.last_ok, me.api], () =>
+        h(
+          "details",
+          {
+            class: "state-details",
+            open: this.isOpen,
+            ontoggle: (event) => {
+              this.isOpen = event.target.open;
+            },
+          },
+          h(
+            "summary",
+            {},
+            h("span", { class: `dot ${tone}`, "aria-hidden": "true" }),
+            h("strong", { text: word }),
+            h("span", { class: "quiet", text: ` ${detail}` }),
+          ),
+          this.card(me),
+        ),
+      ),
+      part("acts", me.paused, () =>
+        h(
+          "div",
+          { class: "group" },
+          h("button", { type: "button", class: "primary small", onclick: () => this.ask("sync") }, "Sync now"),
+          h(
+            "button",
+            { type: "button", class: "small", onclick: () => this.ask(me.paused ? "resume" : "pause") },
+            me.paused ? "Resume" : "Pause",
+          ),
+        ),
+      ),
     ];
   }
 
   card(me) {
     const rows = [
-      ["Last sync", whenFull(me.last_ok) || "never"], ["Issues", me.issues ? `${count(me.issues, "item is", "items are")} held` : "none"],
+      ["Last sync", whenFull(me.last_ok) || "never"],
+      ["Issues", me.issues ? `${count(me.issues, "item is", "items are")} held` : "none"],
       ["Salesforce", me.connection === "org" ? "org-wide connection" : "personal connection"],
-      ["API calls", me.api ? `${Math.round(me.api.share * 100)} % of the org's day used (${me.api.band})` : "not known yet"],
+      [
+        "API calls",
+        me.api
+          ? `${me.api.share < 0.01 ? "less than 1" : Math.round(me.api.share * 100)} % of the org's day used (${me.api.band})`
+          : "not known yet",
+      ],
     ];
-    return h("div", { class: "card floating" }, h("p", { text: me.health.text }), h("dl", {}, rows.map(([name, text]) => [h("dt", { text: name }), h("dd", { text })])));
+    return h(
+      "div",
+      { class: "card floating" },
+      h("p", { text: me.health.text }),
+      h(
+        "dl",
+        {},
+        rows.map(([name, text]) => [h("dt", { text: name }), h("dd", { text })]),
+      ),
+    );
   }
 
   async ask(what) {

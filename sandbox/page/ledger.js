@@ -1,8 +1,8 @@
 /**
  * Everything that was decided about the mailbox's items, newest first.
  *
- * Rules that hold here: the ledger holds no content, so the mail's subject comes from the mailbox, for mails that still are there.
- * Source: docs/api.md, "The ledger".
+ * Rules that hold here: the ledger holds no content, so the mail's subject comes from the mailbox, for mails that still are
+ * there. Source: docs/api.md, "The ledger".
  */
 import { product, world } from "./api.js";
 import { entryText } from "./beside.js";
@@ -43,7 +43,8 @@ export class Ledger {
 
   draw({ entries, next }) {
     const page = this.cursors.length - 1;
-    if (!entries.length && !page) return [part("empty", "", () => h("p", { class: "empty", text: "Nothing was decided yet." }))];
+    if (!entries.length && !page)
+      return [part("empty", "", () => h("p", { class: "empty", text: "Nothing was decided yet." }))];
     const seen = new Map();
     const rows = entries.map((entry) => {
       const base = `${entry.item}/${entry.at}/${entry.rule}`;
@@ -51,13 +52,27 @@ export class Ledger {
       seen.set(base, n + 1);
       return part(`${base}/${n}`, entry, (data) => this.row(data));
     });
-    return [...rows, part("pager", { page, shown: entries.length, next }, () => pager({ page, shown: entries.length, total: null, more: Boolean(next) }, (step) => this.move(step, next)))];
+    return [
+      ...rows,
+      part("pager", { page, shown: entries.length, next }, () =>
+        pager({ page, shown: entries.length, total: null, more: Boolean(next) }, (step) => this.move(step, next)),
+      ),
+    ];
   }
 
   row(entry) {
     const subject = entry.mail
-      ? h("button", { type: "button", class: "link", onclick: () => this.open(entry.mail.id) }, entry.mail.subject || "(no subject)")
+      ? h(
+          "button",
+          { type: "button", class: "link", onclick: () => this.open(entry.mail.id) },
+          entry.mail.subject || "(no subject)",
+        )
       : h("span", { class: "quiet", text: `${entry.kind} ${entry.item.slice(0, 8)}` });
-    return h("article", { class: `ledger-row rule-${entry.rule.split(".")[0]}` }, h("p", { class: "ledger-subject" }, subject), entryText(entry));
+    return h(
+      "article",
+      { class: `ledger-row rule-${entry.rule.split(".")[0]}` },
+      h("p", { class: "ledger-subject" }, subject),
+      entryText(entry),
+    );
   }
 }

@@ -16,7 +16,9 @@ import { count, person, size, whenFull } from "./words.js";
 
 /** what puts a mail into Salesforce, and what keeps it out */
 const MARKS = ["Salesforce", "Salesforce Unsync"];
-const FIELDS = "subject,from,toRecipients,ccRecipients,bccRecipients,receivedDateTime,isRead,isDraft,categories,body,internetMessageId,parentFolderId,hasAttachments";
+const FIELDS =
+  "subject,from,toRecipients,ccRecipients,bccRecipients,receivedDateTime,isRead,isDraft,categories,body," +
+  "internetMessageId,parentFolderId,hasAttachments";
 const FILES = "attachments($select=id,name,contentType,size,isInline)";
 
 const pathOfMail = (id, rest = "") => `${GRAPH}/messages/${encodeURIComponent(id)}${rest}`;
@@ -37,7 +39,11 @@ async function loadMail({ id }) {
 async function loadPictures(id, attachments) {
   const wanted = attachments.filter((one) => one.contentType?.startsWith("image/"));
   const found = await Promise.all(wanted.map((one) => graph(pathOfMail(id, `/attachments/${encodeURIComponent(one.id)}`))));
-  return Object.fromEntries(found.filter((one) => one.contentId).map((one) => [one.contentId.replace(/[<>]/g, ""), `data:${one.contentType};base64,${one.contentBytes}`]));
+  return Object.fromEntries(
+    found
+      .filter((one) => one.contentId)
+      .map((one) => [one.contentId.replace(/[<>]/g, ""), `data:${one.contentType};base64,${one.contentBytes}`]),
+  );
 }
 
 export class Mail {
@@ -45,7 +51,10 @@ export class Mail {
   constructor(folders, { seen, left }) {
     Object.assign(this, { folders, seen, left, opened: "" });
     this.region = new Region($("reader"), {
-      load: (question) => this.load(question), draw: (mail) => this.draw(mail), empty: "Choose a mail to read it.", lines: 8,
+      load: (question) => this.load(question),
+      draw: (mail) => this.draw(mail),
+      empty: "Choose a mail to read it.",
+      lines: 8,
     });
   }
 
@@ -77,37 +86,88 @@ export class Mail {
   acts(mail) {
     const toggles = MARKS.map((name) => {
       const isOn = mail.categories.some((one) => one.toLowerCase() === name.toLowerCase());
-      return h("button", { type: "button", class: "toggle", "aria-pressed": String(isOn), onclick: () => this.mark(mail, name, !isOn) }, name);
+      return h(
+        "button",
+        { type: "button", class: "toggle", "aria-pressed": String(isOn), onclick: () => this.mark(mail, name, !isOn) },
+        name,
+      );
     });
-    return h("div", { class: "acts", role: "toolbar", "aria-label": "What to do with this mail" },
+    return h(
+      "div",
+      { class: "acts", role: "toolbar", "aria-label": "What to do with this mail" },
       h("div", { class: "group", role: "group", "aria-label": "Categories" }, toggles),
       h("button", { type: "button", onclick: () => this.move(mail) }, "Move…"),
-      h("button", { type: "button", onclick: () => this.act(() => this.change(mail, { isRead: !mail.isRead })) }, mail.isRead ? "Mark unread" : "Mark read"),
-      h("button", { type: "button", class: "danger", onclick: () => this.remove(mail) }, "Delete"));
+      h(
+        "button",
+        { type: "button", onclick: () => this.act(() => this.change(mail, { isRead: !mail.isRead })) },
+        mail.isRead ? "Mark unread" : "Mark read",
+      ),
+      h("button", { type: "button", class: "danger", onclick: () => this.remove(mail) }, "Delete"),
+    );
   }
 
   head(mail) {
-    const lines = [["From", [mail.from]], ["To", mail.toRecipients], ["Cc", mail.ccRecipients], ["Bcc", mail.bccRecipients]];
-    const shown = lines.map(([name, people]) => [name, people.map(person).filter(Boolean).join(", ")]).filter(([, text]) => text);
-    return h("header", { class: "mail-head" },
+    const lines = [
+      ["From", [mail.from]],
+      ["To", mail.toRecipients],
+      ["Cc", mail.ccRecipients],
+      ["Bcc", mail.bccRecipients],
+    ];
+    const shown = lines
+      .map(([name, people]) => [name, people.map(person).filter(Boolean).join(", ")])
+      .filter(([, text]) => text);
+    return h(
+      "header",
+      { class: "mail-head" },
       h("h2", { text: mail.subject || "(no subject)" }),
       h("div", { class: "chips" }, mail.categories.map(chip)),
-      h("dl", {}, shown.map(([name, text]) => [h("dt", { text: name }), h("dd", { text })]),
-        h("dt", { text: "Date" }), h("dd", { text: whenFull(mail.receivedDateTime) }),
-        h("dt", { text: "Folder" }), h("dd", { text: this.folders.of(mail.parentFolderId)?.path ?? "" })));
+      h(
+        "dl",
+        {},
+        shown.map(([name, text]) => [h("dt", { text: name }), h("dd", { text })]),
+        h("dt", { text: "Date" }),
+        h("dd", { text: whenFull(mail.receivedDateTime) }),
+        h("dt", { text: "Folder" }),
+        h("dd", { text: this.folders.of(mail.parentFolderId)?.path ?? "" }),
+      ),
+    );
   }
 
   files(mail, files) {
-    return h("ul", { class: "files", "aria-label": "Attachments" }, files.map((file) => h("li", {},
-      /reference/i.test(file["@odata.type"]) ? h("span", { text: `🔗 ${file.name}` })
-        : h("a", { class: "file", href: linkTo("microsoft", pathOfMail(mail.id, `/attachments/${encodeURIComponent(file.id)}/$value`)), download: file.name || "file" },
-          h("span", { "aria-hidden": "true", text: "📎 " }), file.name || "(no name)", h("span", { class: "quiet", text: ` ${size(file.size)}` })))));
+    return h(
+      "ul",
+      { class: "files", "aria-label": "Attachments" },
+      files.map((file) =>
+        h(
+          "li",
+          {},
+          /reference/i.test(file["@odata.type"])
+            ? h("span", { class: "file" }, file.name, h("span", { class: "quiet", text: " link" }))
+            : h(
+                "a",
+                {
+                  class: "file",
+                  href: linkTo("microsoft", pathOfMail(mail.id, `/attachments/${encodeURIComponent(file.id)}/$value`)),
+                  download: file.name || "file",
+                },
+                h("span", { class: "clip", "aria-hidden": "true" }),
+                file.name || "(no name)",
+                h("span", { class: "quiet", text: ` ${size(file.size)}` }),
+              ),
+        ),
+      ),
+    );
   }
 
   body(mail) {
     if (mail.body.contentType !== "html") return h("pre", { class: "paper plain", text: mail.body.content });
     const { html, blocked } = harmless(mail.body.content, mail.pictures);
-    return h("div", {}, frame(html), blocked > 0 && h("p", { class: "quiet small-text", text: `${count(blocked, "picture from outside is", "pictures from outside are")} not shown.` }));
+    return h(
+      "div",
+      {},
+      frame(html),
+      blocked > 0 && h("p", { class: "quiet small-text", text: `${count(blocked, "picture is", "pictures are")} not shown.` }),
+    );
   }
 
   // --- acts
@@ -131,7 +191,11 @@ export class Mail {
 
   async move(mail) {
     const target = await pickFolder(this.folders.rows, mail.parentFolderId);
-    if (target) await this.act(() => graph(pathOfMail(mail.id, "/move"), { method: "POST", json: { destinationId: target.id } }), `Moved to ${target.path}.`);
+    if (target)
+      await this.act(
+        () => graph(pathOfMail(mail.id, "/move"), { method: "POST", json: { destinationId: target.id } }),
+        `Moved to ${target.path}.`,
+      );
   }
 
   async remove(mail) {

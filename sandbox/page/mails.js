@@ -11,14 +11,24 @@ import { PAGE, pager } from "./pager.js";
 import { part, Region } from "./region.js";
 import { shortPerson, when, whenFull } from "./words.js";
 
-const FIELDS = "subject,from,toRecipients,receivedDateTime,isRead,isDraft,hasAttachments,categories,bodyPreview,internetMessageId";
+const FIELDS =
+  "subject,from,toRecipients,receivedDateTime,isRead,isDraft,hasAttachments,categories,bodyPreview,internetMessageId";
 
 async function loadMails({ folder, search, page }) {
-  const query = new URLSearchParams({ $select: FIELDS, $orderby: "receivedDateTime desc", $top: PAGE, $skip: page * PAGE, $count: "true" });
+  const query = new URLSearchParams({
+    $select: FIELDS,
+    $orderby: "receivedDateTime desc",
+    $top: PAGE,
+    $skip: page * PAGE,
+    $count: "true",
+  });
   if (search) {
     const text = search.replaceAll("'", "''");
     const places = ["subject", "from/emailAddress/address", "from/emailAddress/name"];
-    query.set("$filter", `receivedDateTime ge 1970-01-01T00:00:00Z and (${places.map((at) => `contains(${at},'${text}')`).join(" or ")})`);
+    query.set(
+      "$filter",
+      `receivedDateTime ge 1970-01-01T00:00:00Z and (${places.map((at) => `contains(${at},'${text}')`).join(" or ")})`,
+    );
   }
   const found = await graph(`${GRAPH}/${search ? "" : `mailFolders/${encodeURIComponent(folder)}/`}messages?${query}`);
   return { total: found["@odata.count"], more: "@odata.nextLink" in found, mails: found.value };
@@ -29,13 +39,18 @@ export class Mails {
   constructor(pick) {
     Object.assign(this, { pick, user: "", folder: "", name: "", chosen: "", page: 0 });
     this.region = new Region($("mails"), { load: loadMails, draw: (data, question) => this.draw(data, question), lines: 10 });
-    $("mail-search").addEventListener("input", settled(() => this.turn(0)));
+    $("mail-search").addEventListener(
+      "input",
+      settled(() => this.turn(0)),
+    );
     $("mails").addEventListener("keydown", (event) => this.key(event));
   }
 
   show(user, folder, name, chosen) {
-    if (user !== this.user || folder !== this.folder) this.page = 0;
-    if (user !== this.user || folder !== this.folder) $("mail-search").value = "";
+    if (this.folder && (user !== this.user || folder !== this.folder)) {
+      this.page = 0;
+      $("mail-search").value = "";
+    }
     Object.assign(this, { user, folder, name, chosen });
     this.region.redraw();
     return this.ask();
@@ -59,24 +74,43 @@ export class Mails {
       const text = search ? "No mail has this in its subject or sender." : "This folder is empty.";
       return [part("empty", text, () => h("p", { class: "empty", text }))];
     }
-    const rows = mails.map((mail) => part(mail.id, { ...mail, "@odata.etag": "", at: when(mail.receivedDateTime), isChosen: mail.id === this.chosen }, (data) => this.row(data)));
-    return [...rows, part("pager", { page, shown: mails.length, total, more }, (data) => pager(data, (step) => this.turn(page + step)))];
+    const rows = mails.map((mail) =>
+      part(
+        mail.id,
+        { ...mail, "@odata.etag": "", at: when(mail.receivedDateTime), isChosen: mail.id === this.chosen },
+        (data) => this.row(data),
+      ),
+    );
+    return [
+      ...rows,
+      part("pager", { page, shown: mails.length, total, more }, (data) => pager(data, (step) => this.turn(page + step))),
+    ];
   }
 
   row(mail) {
     const isOwn = mail.from?.emailAddress?.address?.toLowerCase() === this.user;
-    const who = isOwn && mail.toRecipients.length ? `To: ${mail.toRecipients.map(shortPerson).join(", ")}` : shortPerson(mail.from);
-    return h("button", {
-      type: "button", class: mail.isRead ? "mail-row" : "mail-row unread", "aria-current": mail.isChosen ? "true" : null,
-      onclick: () => this.pick(mail.id),
-    },
-    !mail.isRead && h("span", { class: "hidden", text: "Unread. " }),
-    h("span", { class: "line" }, h("span", { class: "sender", text: who }),
-      mail.hasAttachments && h("span", { class: "clip", role: "img", "aria-label": "has attachments", text: "📎" }),
-      h("time", { datetime: mail.receivedDateTime, title: whenFull(mail.receivedDateTime), text: mail.at })),
-    h("span", { class: "subject", text: (mail.isDraft ? "Draft: " : "") + (mail.subject || "(no subject)") }),
-    h("span", { class: "preview", text: mail.bodyPreview }),
-    mail.categories.length > 0 && h("span", { class: "chips" }, mail.categories.map(chip)));
+    const who =
+      isOwn && mail.toRecipients.length ? `To: ${mail.toRecipients.map(shortPerson).join(", ")}` : shortPerson(mail.from);
+    return h(
+      "button",
+      {
+        type: "button",
+        class: mail.isRead ? "mail-row" : "mail-row unread",
+        "aria-current": mail.isChosen ? "true" : null,
+        onclick: () => this.pick(mail.id),
+      },
+      !mail.isRead && h("span", { class: "hidden", text: "Unread. " }),
+      h(
+        "span",
+        { class: "line" },
+        h("span", { class: "sender", text: who }),
+        mail.hasAttachments && h("span", { class: "clip", role: "img", "aria-label": "has attachments" }),
+        h("time", { datetime: mail.receivedDateTime, title: whenFull(mail.receivedDateTime), text: mail.at }),
+      ),
+      h("span", { class: "subject", text: (mail.isDraft ? "Draft: " : "") + (mail.subject || "(no subject)") }),
+      h("span", { class: "preview", text: mail.bodyPreview }),
+      mail.categories.length > 0 && h("span", { class: "chips" }, mail.categories.map(chip)),
+    );
   }
 
   key(event) {

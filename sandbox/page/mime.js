@@ -35,21 +35,57 @@ function word(text) {
 
 /** "Name <address>, address" with names encoded. Raises RangeError naming what is no address. */
 export function addresses(text) {
-  return text.split(",").map((one) => oneLine(one)).filter(Boolean).map((one) => {
-    const [, name, address] = /^(?:"?([^"<]*?)"?\s*<)?([^\s<>"]+@[^\s<>"]+)>?$/.exec(one) ?? [];
-    if (!address) throw new RangeError(`"${one}" is no mail address.`);
-    return name ? `${/^[\w .'-]*$/.test(name) ? `"${name}"` : word(name)} <${address}>` : address;
-  }).join(", ");
+  return text
+    .split(",")
+    .map((one) => oneLine(one))
+    .filter(Boolean)
+    .map((one) => {
+      const [, name, address] = /^(?:"?([^"<]*?)"?\s*<)?([^\s<>"]+@[^\s<>"]+)>?$/.exec(one) ?? [];
+      if (!address) throw new RangeError(`"${one}" is no mail address.`);
+      return name ? `${/^[\w .'-]*$/.test(name) ? `"${name}"` : word(name)} <${address}>` : address;
+    })
+    .join(", ");
 }
 
 /** The raw mail. `file`: {name, type, bytes} or null. */
 export function mime({ from, to, subject, text, file, at }) {
   const id = `${crypto.randomUUID()}@mail.outside.example`;
-  const head = [`From: ${addresses(from)}`, `To: ${addresses(to)}`, `Subject: ${word(subject)}`, `Date: ${new Date(at).toUTCString().replace("GMT", "+0000")}`, `Message-ID: <${id}>`, "MIME-Version: 1.0"];
-  const plain = ["Content-Type: text/plain; charset=utf-8", "Content-Transfer-Encoding: base64", "", wrapped(base64(bytesOf(text.replace(/\r?\n/g, "\r\n"))))];
+  const head = [
+    `From: ${addresses(from)}`,
+    `To: ${addresses(to)}`,
+    `Subject: ${word(subject)}`,
+    `Date: ${new Date(at).toUTCString().replace("GMT", "+0000")}`,
+    `Message-ID: <${id}>`,
+    "MIME-Version: 1.0",
+  ];
+  const plain = [
+    "Content-Type: text/plain; charset=utf-8",
+    "Content-Transfer-Encoding: base64",
+    "",
+    wrapped(base64(bytesOf(text.replace(/\r?\n/g, "\r\n")))),
+  ];
   if (!file) return [...head, ...plain, ""].join("\r\n");
   const border = `part-${crypto.randomUUID()}`;
-  const name = encodeURIComponent(oneLine(file.name)).replace(/[*'()]/g, (letter) => `%${letter.charCodeAt(0).toString(16).toUpperCase()}`);
-  const attached = [`Content-Type: ${/^[\w.+-]+\/[\w.+-]+$/.test(file.type) ? file.type : "application/octet-stream"}`, "Content-Transfer-Encoding: base64", `Content-Disposition: attachment; filename*=UTF-8''${name}`, "", wrapped(base64(file.bytes))];
-  return [...head, `Content-Type: multipart/mixed; boundary="${border}"`, "", `--${border}`, ...plain, `--${border}`, ...attached, `--${border}--`, ""].join("\r\n");
+  const name = encodeURIComponent(oneLine(file.name)).replace(
+    /[*'()]/g,
+    (letter) => `%${letter.charCodeAt(0).toString(16).toUpperCase()}`,
+  );
+  const attached = [
+    `Content-Type: ${/^[\w.+-]+\/[\w.+-]+$/.test(file.type) ? file.type : "application/octet-stream"}`,
+    "Content-Transfer-Encoding: base64",
+    `Content-Disposition: attachment; filename*=UTF-8''${name}`,
+    "",
+    wrapped(base64(file.bytes)),
+  ];
+  return [
+    ...head,
+    `Content-Type: multipart/mixed; boundary="${border}"`,
+    "",
+    `--${border}`,
+    ...plain,
+    `--${border}`,
+    ...attached,
+    `--${border}--`,
+    "",
+  ].join("\r\n");
 }

@@ -7,8 +7,11 @@ export const PAGE = 50;
 export function pager({ page, shown, total, more, names = ["Newer", "Older"] }, move) {
   const first = page * PAGE + 1;
   const range = shown ? `${first}–${first + shown - 1}` : "0";
-  return h("div", { class: "pager" },
+  return h(
+    "div",
+    { class: "pager" },
     h("span", { class: "quiet", text: total === null ? `${range}` : `${range} of ${total.toLocaleString("en-GB")}` }),
     h("button", { type: "button", class: "small", disabled: page === 0, onclick: () => move(-1) }, names[0]),
-    h("button", { type: "button", class: "small", disabled: !more, onclick: () => move(1) }, names[1]));
+    h("button", { type: "button", class: "small", disabled: !more, onclick: () => move(1) }, names[1]),
+  );
 }

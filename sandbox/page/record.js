@@ -15,7 +15,13 @@ import { whenFull } from "./words.js";
 const NEW = "new";
 const CHOICES = 200;
 /** describe's type -> attributes of the input */
-const INPUTS = { email: { type: "email" }, phone: { type: "tel" }, url: { type: "text", inputmode: "url" }, date: { type: "date" }, currency: { type: "number", step: "0.01" } };
+const INPUTS = {
+  email: { type: "email" },
+  phone: { type: "tel" },
+  url: { type: "text", inputmode: "url" },
+  date: { type: "date" },
+  currency: { type: "number", step: "0.01" },
+};
 /** where a field may refer to one of many kinds its id is typed */
 const NAMES = { Case: "CaseNumber" };
 
@@ -40,7 +46,9 @@ async function loadRecord({ kind, id }) {
 
 async function one(kind, id) {
   const wanted = [...new Set(["Id", KINDS[kind].title, "CreatedDate", "LastModifiedDate", ...KINDS[kind].fields])];
-  const found = await soql(`SELECT ${wanted.join(", ")}, CreatedBy.Name, LastModifiedBy.Name FROM ${kind} WHERE Id = '${id.replace(/\W/g, "")}'`);
+  const found = await soql(
+    `SELECT ${wanted.join(", ")}, CreatedBy.Name, LastModifiedBy.Name FROM ${kind} WHERE Id = '${id.replace(/\W/g, "")}'`,
+  );
   return found.records[0] ?? null;
 }
 
@@ -58,7 +66,10 @@ export class Record {
     this.went = went;
     this.inputs = {};
     this.region = new Region($("record"), {
-      load: loadRecord, draw: (data, question) => this.draw(data, question), empty: "Choose a record to see and edit it.", lines: 8,
+      load: loadRecord,
+      draw: (data, question) => this.draw(data, question),
+      empty: "Choose a record to see and edit it.",
+      lines: 8,
     });
   }
 
@@ -75,8 +86,17 @@ export class Record {
     const known = KINDS[kind].fields.filter((name) => fields[name]);
     return [
       part("title", title, () => h("h2", { text: title })),
-      part("form", [kind, id], () => this.form(kind, id, record, known.map((name) => [fields[name], choices[name]]))),
-      part("made", [record.CreatedDate, record.LastModifiedDate], () => h("p", { class: "quiet small-text", text: made(record) })),
+      part("form", [kind, id], () =>
+        this.form(
+          kind,
+          id,
+          record,
+          known.map((name) => [fields[name], choices[name]]),
+        ),
+      ),
+      part("made", [record.CreatedDate, record.LastModifiedDate], () =>
+        h("p", { class: "quiet small-text", text: made(record) }),
+      ),
     ];
   }
 
@@ -84,20 +104,37 @@ export class Record {
     this.inputs = {};
     this.problem = h("p", { class: "bad-text", role: "alert" });
     const isNew = id === NEW;
-    return h("form", { class: "record-form", onsubmit: (event) => { event.preventDefault(); this.save(kind, id); } },
+    return h(
+      "form",
+      {
+        class: "record-form",
+        onsubmit: (event) => {
+          event.preventDefault();
+          this.save(kind, id);
+        },
+      },
       known.map(([field, choices]) => this.field(field, choices, textOf(record[field.name]), isNew)),
       this.problem,
-      h("div", { class: "actions" },
+      h(
+        "div",
+        { class: "actions" },
         !isNew && h("button", { type: "button", class: "danger", onclick: () => this.remove(kind, id) }, "Delete"),
         h("span", { class: "gap" }),
         h("button", { type: "button", onclick: () => this.discard(isNew) }, isNew ? "Cancel" : "Discard changes"),
-        h("button", { type: "submit", class: "primary" }, isNew ? "Create" : "Save")));
+        h("button", { type: "submit", class: "primary" }, isNew ? "Create" : "Save"),
+      ),
+    );
   }
 
   field(field, choices, value, isNew) {
     const isFixed = isNew ? !field.createable : !field.updateable;
     const required = field.createable && !field.nillable && !field.defaultedOnCreate;
-    const input = inputOf(field, choices, value, { name: field.name, required, disabled: isFixed, maxlength: field.length || null });
+    const input = inputOf(field, choices, value, {
+      name: field.name,
+      required,
+      disabled: isFixed,
+      maxlength: field.length || null,
+    });
     const note = h("span", { class: "small-text warn" });
     this.inputs[field.name] = { input, note, was: value };
     return h("label", {}, `${field.label.replace(/ ID$/, "")}${required ? " *" : ""}`, input, note);
@@ -145,15 +182,22 @@ export class Record {
 
   async remove(kind, id) {
     if (!(await confirmed(`Delete this ${KINDS[kind].one}?`, "Delete"))) return;
-    if (await doing(() => salesforce(`/sobjects/${kind}/${id}`, { method: "DELETE" }), `The ${KINDS[kind].one} was deleted.`)) this.went(kind, "");
+    if (await doing(() => salesforce(`/sobjects/${kind}/${id}`, { method: "DELETE" }), `The ${KINDS[kind].one} was deleted.`))
+      this.went(kind, "");
   }
 }
 
 function inputOf(field, choices, value, attributes) {
-  const listed = choices ?? (field.type === "picklist" && field.picklistValues.filter((one) => one.active).map((one) => [one.value, one.label]));
+  const listed =
+    choices ??
+    (field.type === "picklist" && field.picklistValues.filter((one) => one.active).map((one) => [one.value, one.label]));
   if (listed) {
     const known = !value || listed.some(([one]) => one === value) ? listed : [[value, value], ...listed];
-    const select = h("select", { ...attributes, maxlength: null }, [["", ""], ...known].map(([one, label]) => h("option", { value: one, text: label })));
+    const select = h(
+      "select",
+      { ...attributes, maxlength: null },
+      [["", ""], ...known].map(([one, label]) => h("option", { value: one, text: label })),
+    );
     select.value = value;
     return select;
   }
@@ -170,5 +214,7 @@ function valueOf(input) {
 
 function made(record) {
   if (!record.CreatedDate) return "";
-  return `Created ${whenFull(record.CreatedDate)} by ${record.CreatedBy?.Name ?? "?"}. Last changed ${whenFull(record.LastModifiedDate)} by ${record.LastModifiedBy?.Name ?? "?"}.`;
+  const by = (user) => user?.Name ?? "somebody";
+  const created = `Created ${whenFull(record.CreatedDate)} by ${by(record.CreatedBy)}.`;
+  return `${created} Last changed ${whenFull(record.LastModifiedDate)} by ${by(record.LastModifiedBy)}.`;
 }

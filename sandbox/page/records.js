@@ -9,9 +9,10 @@ import { when, whenFull } from "./words.js";
 async function loadRecords({ kind, search, page }) {
   const { columns, search: places, order } = KINDS[kind];
   const where = search ? ` WHERE ${places.map((field) => `${field} LIKE ${containing(search)}`).join(" OR ")}` : "";
+  const fields = columns.map(([path]) => path).join(", ");
   const [counted, found] = await Promise.all([
     soql(`SELECT COUNT() FROM ${kind}${where}`),
-    soql(`SELECT Id, ${columns.map(([path]) => path).join(", ")} FROM ${kind}${where} ORDER BY ${order} LIMIT ${PAGE} OFFSET ${page * PAGE}`),
+    soql(`SELECT Id, ${fields} FROM ${kind}${where} ORDER BY ${order} LIMIT ${PAGE} OFFSET ${page * PAGE}`),
   ]);
   return { total: counted.totalSize, records: found.records };
 }
@@ -23,8 +24,15 @@ export class Records {
   /** `pick(kind, id)`: a record was chosen, "new" for one that is not there yet. */
   constructor(pick) {
     Object.assign(this, { pick, user: "", kind: "Account", chosen: "", page: 0 });
-    this.region = new Region($("records"), { load: loadRecords, draw: (data, question) => this.draw(data, question), lines: 10 });
-    $("record-search").addEventListener("input", settled(() => this.turn(0)));
+    this.region = new Region($("records"), {
+      load: loadRecords,
+      draw: (data, question) => this.draw(data, question),
+      lines: 10,
+    });
+    $("record-search").addEventListener(
+      "input",
+      settled(() => this.turn(0)),
+    );
     $("record-new").addEventListener("click", () => this.pick(this.kind, "new"));
   }
 
@@ -34,8 +42,15 @@ export class Records {
       $("record-search").value = "";
     }
     Object.assign(this, { user, kind, chosen });
-    $("kinds").replaceChildren(...Object.entries(KINDS).map(([name, { plural }]) =>
-      h("button", { type: "button", class: "toggle", "aria-pressed": String(name === kind), onclick: () => this.pick(name, "") }, plural)));
+    $("kinds").replaceChildren(
+      ...Object.entries(KINDS).map(([name, { plural }]) =>
+        h(
+          "button",
+          { type: "button", class: "toggle", "aria-pressed": String(name === kind), onclick: () => this.pick(name, "") },
+          plural,
+        ),
+      ),
+    );
     $("record-search").placeholder = `Search ${KINDS[kind].plural.toLowerCase()}`;
     $("record-new").textContent = `New ${KINDS[kind].one}`;
     this.region.redraw();
@@ -58,21 +73,53 @@ export class Records {
     const more = (page + 1) * PAGE < total;
     return [
       part("table", [kind, this.chosen, records], () => this.table(kind, records)),
-      part("pager", { page, shown: records.length, total, more, names: ["Back", "Next"] }, (data) => pager(data, (step) => this.turn(page + step))),
+      part("pager", { page, shown: records.length, total, more, names: ["Back", "Next"] }, (data) =>
+        pager(data, (step) => this.turn(page + step)),
+      ),
     ];
   }
 
   table(kind, records) {
     const { columns, plural } = KINDS[kind];
-    return h("table", {}, h("caption", { class: "hidden", text: plural }),
-      h("thead", {}, h("tr", {}, columns.map(([, heading]) => h("th", { scope: "col", text: heading })))),
-      h("tbody", {}, records.map((record) => h("tr", { class: record.Id === this.chosen ? "chosen" : "", onclick: () => this.pick(kind, record.Id) },
-        columns.map(([path], at) => h("td", {}, at === 0 ? this.opener(kind, record, valueAt(record, path)) : shown(valueAt(record, path))))))));
+    return h(
+      "table",
+      {},
+      h("caption", { class: "hidden", text: plural }),
+      h(
+        "thead",
+        {},
+        h(
+          "tr",
+          {},
+          columns.map(([, heading]) => h("th", { scope: "col", text: heading })),
+        ),
+      ),
+      h(
+        "tbody",
+        {},
+        records.map((record) =>
+          h(
+            "tr",
+            { class: record.Id === this.chosen ? "chosen" : "", onclick: () => this.pick(kind, record.Id) },
+            columns.map(([path], at) =>
+              h("td", {}, at === 0 ? this.opener(kind, record, valueAt(record, path)) : shown(valueAt(record, path))),
+            ),
+          ),
+        ),
+      ),
+    );
   }
 
   opener(kind, record, text) {
-    const open = (event) => { event.stopPropagation(); this.pick(kind, record.Id); };
-    return h("button", { type: "button", class: "link", "aria-current": record.Id === this.chosen ? "true" : null, onclick: open }, String(text) || "(no name)");
+    const open = (event) => {
+      event.stopPropagation();
+      this.pick(kind, record.Id);
+    };
+    return h(
+      "button",
+      { type: "button", class: "link", "aria-current": record.Id === this.chosen ? "true" : null, onclick: open },
+      String(text) || "(no name)",
+    );
   }
 }
 

@@ -67,8 +67,12 @@ export class Region {
   }
 
   trouble(text) {
-    return h("div", { class: "trouble", role: "alert" }, h("p", { text }),
-      h("button", { type: "button", class: "small", onclick: () => this.refresh() }, "Try again"));
+    return h(
+      "div",
+      { class: "trouble", role: "alert" },
+      h("p", { text }),
+      h("button", { type: "button", class: "small", onclick: () => this.refresh() }, "Try again"),
+    );
   }
 }
 

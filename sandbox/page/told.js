@@ -11,9 +11,27 @@ const SHOWN_MS = 6000;
 /** Says a sentence; `retry` makes it a trouble that can be tried again. */
 export function say(text, { retry = null, isTrouble = retry !== null } = {}) {
   const close = () => note.remove();
-  const again = retry && h("button", { type: "button", class: "small", onclick: () => { close(); retry(); } }, "Try again");
-  const note = h("div", { class: isTrouble ? "note bad" : "note" }, h("span", { text }), again,
-    h("button", { type: "button", class: "icon", "aria-label": "Close", onclick: close }, "✕"));
+  const again =
+    retry &&
+    h(
+      "button",
+      {
+        type: "button",
+        class: "small",
+        onclick: () => {
+          close();
+          retry();
+        },
+      },
+      "Try again",
+    );
+  const note = h(
+    "div",
+    { class: isTrouble ? "note bad" : "note" },
+    h("span", { text }),
+    again,
+    h("button", { type: "button", class: "icon", "aria-label": "Close", onclick: close }, "✕"),
+  );
   $("told").replaceChildren(note);
   if (!isTrouble) setTimeout(close, SHOWN_MS);
 }
@@ -34,11 +52,24 @@ export async function doing(act, done = "") {
 /** Asks in a dialog; answers whether `yes` was chosen. */
 export function confirmed(question, yes) {
   return new Promise((answer) => {
-    const dialog = h("dialog", { class: "dialog narrow", "aria-label": question, onclose: () => { dialog.remove(); answer(dialog.returnValue === "yes"); } },
+    const dialog = h(
+      "dialog",
+      {
+        class: "dialog narrow",
+        "aria-label": question,
+        onclose: () => {
+          dialog.remove();
+          answer(dialog.returnValue === "yes");
+        },
+      },
       h("p", { text: question }),
-      h("div", { class: "actions" },
+      h(
+        "div",
+        { class: "actions" },
         h("button", { type: "button", onclick: () => dialog.close("no") }, "Cancel"),
-        h("button", { type: "button", class: "danger", onclick: () => dialog.close("yes") }, yes)));
+        h("button", { type: "button", class: "danger", onclick: () => dialog.close("yes") }, yes),
+      ),
+    );
     document.body.append(dialog);
     dialog.showModal();
   });

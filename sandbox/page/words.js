@@ -28,7 +28,12 @@ export function when(iso) {
 
 export const whenFull = (iso) => (iso ? FULL.format(moment(iso)) : "");
 
-const STEPS = [[60, "s"], [60, "min"], [24, "h"], [Infinity, "days"]];
+const STEPS = [
+  [60, "s"],
+  [60, "min"],
+  [24, "h"],
+  [Infinity, "days"],
+];
 
 /** "12 s ago"; "" for never. */
 export function ago(iso) {
