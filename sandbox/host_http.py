@@ -1,7 +1,8 @@
 """HTTP triggers of the stand-in host: routes, constraints, methods, keys, and the admin endpoints.
 
 Rules that hold here: the most literal route wins; a path that matches with another method is 405 with Allow; a function
-below ANONYMOUS needs the host key (header `x-functions-key` or `?code=`). Source: Azure Functions HTTP trigger reference.
+below ANONYMOUS needs the host key (header `x-functions-key` or `?code=`); headers and query parameters that are repeated arrive
+as one, joined by commas. Source: Azure Functions HTTP trigger reference.
 """
 
 from __future__ import annotations
@@ -9,13 +10,13 @@ from __future__ import annotations
 import hmac
 import json
 import re
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from aiohttp import web
 
-from sandbox.host_runtime import Function, InvocationFailed, datum, invoke
+from sandbox.host_runtime import Function, InvocationFailed, Worker, datum
 
 _PART = re.compile(r"\{(?P<rest>\*{0,2})(?P<name>\w+)(?::(?P<kind>\w+))?(?P<optional>\?)?\}")
 _CONSTRAINTS = {"alpha": "[A-Za-z]+", "int": "-?[0-9]+", "long": "-?[0-9]+", "bool": "(?i:true|false)",
@@ -53,9 +54,9 @@ class HttpDoor:
     def __init__(
         self,
         functions: Sequence[Function],
+        worker: Worker,
         *,
         prefix: str,
-        timeout_s: float,
         master_key: str,
         run: Callable[[Function, str], Awaitable[None]],
         send: Callable[[Function, Any], Awaitable[None]],
@@ -63,7 +64,7 @@ class HttpDoor:
         self._functions = {function.name: function for function in functions}
         http = [f for f in functions if f.trigger["type"].lower() == "httptrigger"]
         self._routes = sorted((route_of(f, prefix) for f in http), key=lambda route: route.weight)
-        self._timeout_s = timeout_s
+        self._worker = worker
         self._key = master_key
         self._run, self._send = run, send
 
@@ -90,15 +91,13 @@ class HttpDoor:
         value = {
             "method": datum(request.method, "string"),
             "url": datum(str(request.url), "string"),
-            "headers": {name.lower(): datum(text, "string") for name, text in request.headers.items()},
+            "headers": _joined((name.lower(), text) for name, text in request.headers.items()),
             "body": datum(await request.read(), "bytes"),
             "params": {name: datum(text, "string") for name, text in match.groupdict().items() if text is not None},
-            "query": {name: datum(text, "string") for name, text in request.query.items()},
+            "query": _joined(request.query.items()),
         }
         try:
-            returned, outputs = await invoke(
-                function, [(function.trigger["name"], datum(value, "http"))], {}, timeout_s=self._timeout_s
-            )
+            returned, outputs = await self._worker.invoke(function, [(function.trigger["name"], datum(value, "http"))], {})
             await self._send(function, outputs)
         except InvocationFailed:
             return web.Response(status=500)
@@ -120,6 +119,14 @@ class HttpDoor:
             return web.Response(status=400)
         await self._run(function, given if isinstance(given, str) else json.dumps(given))
         return web.Response(status=202)
+
+
+def _joined(pairs: Iterable[tuple[str, str]]) -> dict[str, Any]:
+    """Values by name; those of a name that comes more than once are joined by commas, as the host hands them on."""
+    found: dict[str, list[str]] = {}
+    for name, text in pairs:
+        found.setdefault(name, []).append(text)
+    return {name: datum(",".join(texts), "string") for name, texts in found.items()}
 
 
 def _response(returned: Any) -> web.Response:

@@ -1,7 +1,9 @@
 """Timer triggers of the stand-in host: NCRONTAB with seconds, past due after a restart, never two runs at once.
 
-The last run of each timer is kept in a file per app, as the real host keeps it in a blob; a run that was missed while the
-host was down happens once, with `past_due` true. Source: Azure Functions timer trigger reference (NCRONTAB, six fields).
+The last run of each timer is kept in a file per timer, as the real host keeps it in a blob, and is written after the run: what
+was missed while the host was down, or was cut off, happens once, with `past_due` true. What falls due during a run, or while
+the clock jumps, happens once afterwards. Source: Azure Functions timer trigger reference (NCRONTAB, six fields);
+azure-webjobs-sdk-extensions, `TimerListener`.
 """
 
 from __future__ import annotations
@@ -15,7 +17,9 @@ from pathlib import Path
 
 from croniter import croniter
 
-from sandbox.host_runtime import Function, InvocationFailed, datum, invoke, setting
+from sandbox.host_runtime import Function, InvocationFailed, Worker, datum, setting
+
+_NEVER = datetime.min.replace(tzinfo=UTC)
 
 
 def next_run(schedule: str, after: datetime) -> datetime:
@@ -33,54 +37,67 @@ def next_run(schedule: str, after: datetime) -> datetime:
 class Timer:
     """One timer function."""
 
-    def __init__(self, function: Function, *, state: Path, now: Callable[[], datetime], timeout_s: float) -> None:
+    def __init__(self, function: Function, worker: Worker, *, state: Path, now: Callable[[], datetime]) -> None:
         self.function = function
         self.schedule = setting(function.trigger["schedule"])
-        self._now, self._timeout_s = now, timeout_s
+        self._worker, self._now = worker, now
         self._file = state / f"timer-{function.name}.json"
         self._running = asyncio.Lock()
         started = now()
-        self._due = next_run(self.schedule, self._last(started))  # a schedule that does not parse stops the start
+        self._last, since = self._stored(started)
+        self._due = next_run(self.schedule, since)  # a schedule that does not parse stops the start
         self._past_due = self._due <= started
+        self._store(since)
 
-    def _last(self, otherwise: datetime) -> datetime:
+    def _stored(self, now: datetime) -> tuple[datetime | None, datetime]:
+        """(last run, moment from which the next one is counted). A later moment than now is one of a clock set back since."""
         with contextlib.suppress(OSError, ValueError, KeyError):
-            return datetime.fromisoformat(json.loads(self._file.read_text())["last"])
-        return otherwise
+            stored = json.loads(self._file.read_text())
+            last = datetime.fromisoformat(stored["last"]) if stored["last"] else None
+            return last, min(now, datetime.fromisoformat(stored["since"]))
+        return None, now
+
+    def _store(self, since: datetime) -> None:
+        """Whole or not at all: the host may be killed at any moment."""
+        part = self._file.with_suffix(".part")
+        part.write_text(json.dumps({"last": self._last.isoformat() if self._last else None, "since": since.isoformat()}))
+        part.replace(self._file)
 
     async def run(self, *, past_due: bool = False) -> None:
+        """Invokes the function once, never twice at a time; an invocation by hand changes nothing of the schedule."""
         async with self._running:
-            began = self._now()
-            last = self._last(began)
-            self._file.write_text(json.dumps({"last": began.isoformat()}))
+            now = self._now()
             info = {
                 "IsPastDue": past_due,
                 "Schedule": {"AdjustForDST": True},
                 "ScheduleStatus": {
-                    "Last": last.isoformat(),
-                    "Next": next_run(self.schedule, began).isoformat(),
-                    "LastUpdated": began.isoformat(),
+                    "Last": (self._last or _NEVER).isoformat(),
+                    "Next": next_run(self.schedule, now).isoformat(),
+                    "LastUpdated": (self._last or _NEVER).isoformat(),
                 },
             }
-            with contextlib.suppress(InvocationFailed):
-                await invoke(
-                    self.function,
-                    [(self.function.trigger["name"], datum(json.dumps(info), "json"))],
-                    {},
-                    timeout_s=self._timeout_s,
-                )
+            value = datum(json.dumps(info), "json")
+            with contextlib.suppress(InvocationFailed):  # said; the schedule goes on
+                await self._worker.invoke(self.function, [(self.function.trigger["name"], value)], {})
 
-    async def keep(self) -> None:
-        """Runs the timer for ever. The clock may jump; it is looked at every second."""
-        if str(self.function.trigger.get("runOnStartup", "")).lower() == "true":
-            await self.run()
-        while True:
-            if self._now() >= self._due:
-                await self.run(past_due=self._past_due)
-                self._past_due = False
-                self._due = next_run(self.schedule, self._now())
+    async def _run_in_turn(self) -> None:
+        began = self._now()
+        await self.run(past_due=self._past_due)
+        self._past_due = False
+        self._last, self._due = began, next_run(self.schedule, began)
+        self._store(began)
+
+    async def keep(self, stopping: asyncio.Event) -> None:
+        """Runs the timer until the host stops, which waits for the run in hand. The clock may jump: it is asked each second."""
+        at_once = str(self.function.trigger.get("runOnStartup", "")).lower() == "true"
+        while not stopping.is_set():
+            if at_once or self._now() >= self._due:
+                at_once = False
+                await self._run_in_turn()
+                continue
             wait = (self._due - self._now()).total_seconds()
-            await asyncio.sleep(max(0.01, min(1.0, wait)))
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stopping.wait(), max(0.01, min(1.0, wait)))
 
 
 class HostClock:

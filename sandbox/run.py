@@ -9,6 +9,7 @@ process id; `endpoints.json` is written when everything answers and removed at t
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import secrets
@@ -95,6 +96,7 @@ def new_settings(folder: Path, chosen: Mapping[str, int], storage: str, ca_file:
         "MAILSPAN_SALESFORCE_JWT_KEY_FILE": str(_jwt_key(folder / "install" / "salesforce.pem")),
         "MAILSPAN_CA_FILE": str(ca_file),
         "MAILSPAN_CLOCK_FILE": str(folder / "clock"),
+        "MAILSPAN_HOST_STATE": str(folder / "timers"),
     }
 
 
@@ -136,6 +138,7 @@ class Run:
                 if self._come_up(endpoints, settings, chosen, began):
                     self._keep()
                 self._stop("host")
+                _tell_contracts(f"https://localhost:{chosen['MAILSPAN_PORT_WORLD']}/_world", settings["MAILSPAN_CA_FILE"])
         finally:
             endpoints.unlink(missing_ok=True)
             self._stop("host", "world")
@@ -238,6 +241,18 @@ def _write(file: Path, value: object) -> None:
     part.touch(mode=0o600)
     part.write_text(json.dumps(value, indent=2) + "\n")
     part.replace(file)
+
+
+def _tell_contracts(world: str, ca: str) -> None:
+    """Which share of what the vendors' stand-ins said was held against the vendors' contracts."""
+    with contextlib.suppress(requests.RequestException):  # the world is gone already: it has nothing more to say
+        told = _get(f"{world}/contracts", ca)
+        shares = [
+            f"{vendor} {told[vendor]['share']:.0%} of {told[vendor]['answers']} answers"
+            for vendor in ("microsoft", "salesforce")
+            if vendor in told
+        ]
+        print(f"Held against the vendors' contracts: {', '.join(shares)}; {len(told['violations'])} violations.", flush=True)
 
 
 def _tell(told: Mapping[str, Any], mailboxes: list[Mapping[str, Any]], seconds: float) -> None:

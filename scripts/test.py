@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -20,6 +21,9 @@ GROUPS = {
 }
 #: group -> what has to be there before its tests
 NEEDS = {"browser": "scripts/browser.sh"}
+#: Both cores: a file's tests stay together, since they share what is costly to start. The browser has its own processes.
+ON_BOTH_CORES = ("-n", "2", "--dist", "loadfile")
+ALONE = {"browser"}
 NO_TESTS = 5  # pytest's exit code for an empty group
 
 
@@ -43,7 +47,7 @@ def main() -> int:
             failed.append(group)
             continue
         began = time.monotonic()
-        code, counts = run(present)
+        code, counts = run(present, () if group in ALONE else ON_BOTH_CORES)
         lines.append(f"{group}: {time.monotonic() - began:.0f} s of {budget * 60} s")
         for word, n in counts.items():
             totals[word] += n
@@ -56,9 +60,9 @@ def main() -> int:
     return 1 if failed or not totals["passed"] else 0
 
 
-def run(folders: list[str]) -> tuple[int, dict[str, int]]:
+def run(folders: list[str], how: Sequence[str]) -> tuple[int, dict[str, int]]:
     """(pytest's exit code, {passed, failed, skipped}); errors count as failed."""
-    command = [sys.executable, "-m", "pytest", "-q", *folders]
+    command = [sys.executable, "-m", "pytest", "-q", *how, *folders]
     process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
     last = ""
     assert process.stdout is not None

@@ -1,4 +1,4 @@
-"""The Microsoft world: a stateful stand-in for Entra sign-in and Microsoft Graph mail on one https origin.
+"""The Microsoft world: a stateful stand-in for Entra sign-in, Microsoft Graph mail and calendars on one https origin.
 
 Rules that hold here:
 - What it says is held to the vendor's contract on every answer (`contract.py`); what the product relies on stands in FACTS.md,
@@ -109,7 +109,8 @@ class Microsoft:
         if taken := [one for one in addresses if one.lower() in self._mailboxes]:
             raise ValueError(f"The address {taken[0]} belongs to a mailbox already.")
         tenant = self.login.current_tenant
-        mailbox = Mailbox(self.world, tenant, address, name, tuple(aliases), time_zone, self.subscriptions.on_change)
+        heard = self.subscriptions.on_change
+        mailbox = Mailbox(self.world, tenant, address, name, tuple(aliases), time_zone, heard, self.find_mailbox)
         for key in (*addresses, mailbox.user_id):
             self._mailboxes[key.lower()] = mailbox
         return mailbox
@@ -188,7 +189,7 @@ class Microsoft:
             return caller.client_id, self.owner(places.get("user"), caller).user_id
         return "", ""
 
-    def _check(self, request: web.Request, template: str, sent: Any, status: int, answered: Any) -> list[str] | None:
+    def _check(self, request: web.Request, template: str, status: int, answered: Any) -> list[str] | None:
         served = request[_SERVED]
         return self.contract.answer_problems(served.found[0].answers, status, answered, served.query)
 

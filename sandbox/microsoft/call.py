@@ -17,10 +17,13 @@ from urllib.parse import quote, urlencode
 
 from sandbox.microsoft import odata
 from sandbox.microsoft.errors import refusal
+from sandbox.microsoft.event_json import EventView, check_view
+from sandbox.microsoft.event_zones import UTC_ZONE, Zone, zone
 from sandbox.microsoft.represent import Json, View
 
 if TYPE_CHECKING:
     from sandbox.microsoft import Microsoft
+    from sandbox.microsoft.event import Instance
     from sandbox.microsoft.folders import Folder
     from sandbox.microsoft.mailbox import Mailbox
     from sandbox.microsoft.messages import Message
@@ -73,6 +76,11 @@ class Call:
             raise refusal("no_item")
         return message
 
+    @property
+    def event(self) -> Instance:
+        """The event or occurrence of the path. Raises GraphError."""
+        return self.mailbox.calendar.find(self.places["event"])
+
     @cached_property
     def prefer(self) -> str:
         return self.headers.get("prefer", "")
@@ -84,6 +92,16 @@ class Call:
     @property
     def text(self) -> bool:
         return re.search(r'outlook\.body-content-type\s*=\s*"?text"?', self.prefer) is not None
+
+    @cached_property
+    def _zone_name(self) -> str | None:
+        match = re.search(r'outlook\.timezone\s*=\s*"([^"]*)"', self.prefer)
+        return match[1] if match else None
+
+    @cached_property
+    def time_zone(self) -> Zone:
+        """In which times of events are shown. Raises GraphError 400 TimeZoneNotSupportedException."""
+        return UTC_ZONE if self._zone_name is None else zone(self._zone_name)
 
     @property
     def page_size(self) -> int | None:
@@ -99,6 +117,8 @@ class Call:
             heeded.append('IdType="ImmutableId"')
         if self.text:
             heeded.append('outlook.body-content-type="text"')
+        if self._zone_name is not None:
+            heeded.append(f'outlook.timezone="{self._zone_name}"')
         if self.page_size:
             heeded.append(f"odata.maxpagesize={self.page_size}")
         return {"Preference-Applied": ", ".join(heeded)} if heeded else {}
@@ -106,6 +126,13 @@ class Call:
     def view(self) -> View:
         select = odata.parse_select(self.query.get("$select"))
         return View(select, odata.parse_expand(self.query.get("$expand", "")), self.immutable, self.text)
+
+    def event_view(self) -> EventView:
+        """How the caller wants to see events. Raises GraphError where that cannot be."""
+        asked = self.view()
+        view = EventView(asked.select, asked.expand, asked.immutable, asked.text, self.time_zone)
+        check_view(view)
+        return view
 
     def number(self, name: str, default: int) -> int:
         """A whole number of the query, >= 0."""
@@ -163,10 +190,10 @@ class Call:
                 raise refusal("missing", name=name)
         return given
 
-    def require_fresh(self, message: Message) -> None:
-        """If-Match, where sent (unsure whether messages heed it: switch `microsoft.if_match`). Raises GraphError 412."""
+    def require_fresh(self, item: Message | Instance) -> None:
+        """If-Match, where sent (unsure whether items heed it: switch `microsoft.if_match`). Raises GraphError 412."""
         wanted = self.headers.get("if-match", "*")
-        if self.microsoft.switch("if_match") and wanted not in ("*", message.etag):
+        if self.microsoft.switch("if_match") and wanted not in ("*", item.etag):
             raise refusal("stale")
 
     def context(self, rest: str) -> str:

@@ -4,6 +4,8 @@ Rules that hold here:
 - A round hands out first what is there (newest first), then, from its deltaLink on, what changed, in the order it changed;
   what changes while a round runs is handed out by that round or the next one, never lost; replays are possible.
 - Everything a round was asked for ($select, $filter, page size apart) is in its token; links are opaque to callers.
+- A filtered first round ends after 5,000 messages (switch `microsoft.delta_filtered_most`). Which options a round takes beyond
+  the documented ones is unsure: switches `microsoft.delta_expand`, `microsoft.delta_headers`.
 - A token dies by age (switch `microsoft.delta_life_s`), by the faults `delta_gone` (410 with Location) and
   `sync_state_not_found` (the fault's `detail` is the status, 404 without), or when its folder is gone.
 Sources: learn.microsoft.com/graph/delta-query-overview, /graph/delta-query-messages, /graph/api/message-delta.
@@ -28,8 +30,7 @@ from sandbox.microsoft.messages import Message
 from sandbox.microsoft.represent import MESSAGE, Json, View, chosen, message_json
 
 DEFAULT_TOP = 10
-#: "If you use $filter, a maximum of 5,000 messages is returned" (message-delta)
-MAX_FILTERED = 5000
+HEADERS, PROPERTIES = "internetMessageHeaders", "singleValueExtendedProperties"
 _TOKEN_NAMES = ("$skiptoken", "$deltatoken")
 _ROUND_NAMES = ("$select", "$expand", "$filter", "$orderby", "$top", "changeType")
 
@@ -78,14 +79,14 @@ def _gone(call: Call) -> GraphError:
     return refusal("delta_gone", {"Location": call.link(**{"$deltatoken": ""})})
 
 
-def _answer(call: Call, context: str, state: Json, items: list[Json], more: bool) -> Answer:
+def round_answer(call: Call, context: str, state: Json, items: list[Json], more: bool) -> Answer:
     token = seal(call.microsoft.secret, {**state, "at": call.microsoft.world.clock.now().timestamp()})
     link = ("@odata.nextLink", "$skiptoken") if more else ("@odata.deltaLink", "$deltatoken")
     body = {"@odata.context": call.context(context), "value": items, link[0]: call.link(**{link[1]: token})}
     return Answer(body=body, headers=call.applied, asked=state["asked"])
 
 
-def _top(call: Call, state: Json) -> int:
+def round_top(call: Call, state: Json) -> int:
     """The page size: this call's preference, else what the round was started with."""
     return call.page_size or min(int(state["asked"].get("$top", 0)) or DEFAULT_TOP, MAX_TOP)
 
@@ -100,16 +101,16 @@ def delta_page[K: Hashable](
 ) -> Answer:
     """A page of a round over a small set (folders). `present`: (rank, key) of what is there now, in rising order of rank; it
     is asked in the first round only."""
-    top = _top(call, state)
+    top = round_top(call, state)
     if state["since"] is not None:
-        return _answer(call, context, *_changed(state, log, item, top))
+        return round_answer(call, context, *_changed(state, log, item, top))
     state.setdefault("number", call.mailbox.number)
     left = [(rank, key) for rank, key in present() if rank > state["skip"]]
     items = [made for _, key in left[:top] if (made := item(key))]
     if len(left) > top:
-        return _answer(call, context, {**state, "skip": left[top - 1][0]}, items, True)
+        return round_answer(call, context, {**state, "skip": left[top - 1][0]}, items, True)
     since = state.pop("number")
-    return _answer(call, context, {**state, "since": since, "skip": 0}, items, False)
+    return round_answer(call, context, {**state, "since": since, "skip": 0}, items, False)
 
 
 def _changed[K: Hashable](
@@ -132,7 +133,7 @@ class _Round:
 
     def __init__(self, call: Call, folder: Folder, state: Json) -> None:
         self.call, self.folder, self.state = call, folder, state
-        asked = state["asked"]
+        state["asked"] = asked = _heeded(call, state["asked"])
         select = odata.parse_select(asked.get("$select"))
         if select is not None:
             chosen(select, MESSAGE, (), "message")
@@ -163,10 +164,11 @@ class _Round:
         state, mailbox = self.state, self.call.mailbox
         state.setdefault("number", mailbox.number)
         last, last_serial = state.get("last", (None, 0))
+        most = self.call.microsoft.switch("delta_filtered_most")
         items: list[Json] = []
         for serial in self.folder.received.after(datetime.fromisoformat(last) if last else None, last_serial):
             message = mailbox.by_serial(serial)
-            if not self.passes(message) or (self.floor and state["skip"] >= MAX_FILTERED):
+            if not self.passes(message) or (self.floor and state["skip"] >= most):
                 break
             if len(items) == top:
                 return state, items, True
@@ -176,6 +178,23 @@ class _Round:
         state.pop("last", None)
         since = state.pop("number")
         return {**state, "since": since, "skip": 0}, items, False
+
+
+def _heeded(call: Call, asked: Json) -> Json:
+    """What a round was asked for without the options it ignores. Raises GraphError for those it refuses."""
+    heeded = dict(asked)
+    if PROPERTIES in asked.get("$expand", "") and (how := call.microsoft.switch("delta_expand")) != "taken":
+        if how != "ignored":
+            raise (
+                refusal("delta_expand_failed") if how == "failed" else refusal("delta_query", type="Messages", names="$expand")
+            )
+        del heeded["$expand"]
+    names = odata.parse_select(asked.get("$select")) or ()
+    if HEADERS in names and (how := call.microsoft.switch("delta_headers")) != "shown":
+        if how == "refused":
+            raise refusal("delta_query", type="Messages", names=HEADERS)
+        heeded["$select"] = ",".join(name for name in names if name != HEADERS)
+    return heeded
 
 
 def _floor(source: str | None) -> tuple[datetime | None, bool]:
@@ -194,10 +213,10 @@ async def messages_delta(call: Call) -> Answer:
     if folder.search:
         return _search_folder_delta(call, folder)
     state = round_state(call)
-    top = _top(call, state)
+    top = round_top(call, state)
     current = _Round(call, folder, state)
     page = current.first_page(top) if state["since"] is None else _changed(state, folder.log, current.item, top)
-    return _answer(call, "messages", *page)
+    return round_answer(call, "messages", *page)
 
 
 def _search_folder_delta(call: Call, folder: Folder) -> Answer:

@@ -57,7 +57,7 @@ def find(mailbox: Mailbox, folder: Folder | None, node: Node | None, order: Orde
         return mailbox.messages(folder.id if folder else None)
     found = _candidates(mailbox, folder, node)
     if node is not None:
-        node = _comparable_ids(node)
+        node = comparable_ids(node)
         found = [message for message in found if odata.matches(node, partial(comparable, message))]
     return _ordered(found, order)
 
@@ -103,15 +103,15 @@ def _served(mailbox: Mailbox, part: Node) -> Collection[int] | None:
     return None
 
 
-def _comparable_ids(node: Node) -> Node:
+def comparable_ids(node: Node) -> Node:
     """The filter with ids of extended properties in the form messages keep them in."""
     match node:
         case Both(parts):
-            return Both(tuple(_comparable_ids(part) for part in parts))
+            return Both(tuple(comparable_ids(part) for part in parts))
         case Either(parts):
-            return Either(tuple(_comparable_ids(part) for part in parts))
+            return Either(tuple(comparable_ids(part) for part in parts))
         case Negated(part):
-            return Negated(_comparable_ids(part))
+            return Negated(comparable_ids(part))
         case AnyOf("singleValueExtendedProperties" as path, variable, inner):
             return AnyOf(path, variable, _with_keys(inner, f"{variable}/id"))
         case _:

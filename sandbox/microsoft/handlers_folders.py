@@ -124,7 +124,12 @@ async def delete_folder(call: Call) -> Answer:
 
 
 async def folders_delta(call: Call) -> Answer:
-    """New, renamed, moved and removed folders since the link, as one flat list."""
+    """New, renamed, moved and removed folders since the link, as one flat list. Which options it takes is unsure: switches
+    `microsoft.folder_delta_select` and `microsoft.folder_delta_page`."""
+    if "$select" in call.query and not call.microsoft.switch("folder_delta_select"):
+        raise refusal("delta_query", type="MailFolders", names="$select")
+    if (call.page_size or 0) > call.microsoft.switch("folder_delta_page"):
+        raise refusal("bad_query", name="odata.maxpagesize", value=call.page_size)
     mailbox, state = call.mailbox, round_state(call)
 
     def item(folder_id: str) -> Json | None:
@@ -193,8 +198,8 @@ def _translated(call: Call, one: str, source: str, target: str) -> Json:
     own = read(one)
     if call.mailbox.folder_tree.known(own):
         return {"sourceId": one, "targetId": write(own)}
-    message = call.mailbox.known(own)
-    if message is None or message.shown_id(from_immutable) != own:
+    item = call.mailbox.known(own) or call.mailbox.calendar.known(own)
+    if item is None or item.shown_id(from_immutable) != own:
         code = refusal("no_item")
         return {"sourceId": one, "errorDetails": {"code": code.code, "message": code.message}}
-    return {"sourceId": one, "targetId": write(message.shown_id(to_immutable))}
+    return {"sourceId": one, "targetId": write(item.shown_id(to_immutable))}

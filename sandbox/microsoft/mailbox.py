@@ -4,7 +4,7 @@ Rules that hold here:
 - Each change takes the next number of the mailbox's one counter and is noted in the folder's log and the mailbox's log, so
   deltas never look at what did not change; `modified` never goes back.
 - A message keeps its immutable id for life; a move gives it a new place and with it a new REST id.
-- Each change is told to `on_change` (notifications hang there).
+- Each change is told to `on_change` (notifications hang there), those of the calendar too.
 - To be called from the thread of the event loop that serves the stand-in.
 
 It must never know HTTP, JSON or who is allowed what.
@@ -22,6 +22,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sandbox.frame import World
+from sandbox.microsoft.calendar import Calendar, EventChange
 from sandbox.microsoft.changes import ChangeLog, NewestFirst
 from sandbox.microsoft.errors import refusal
 from sandbox.microsoft.folders import RECOVERABLE, TOP, Folder, Folders, Gone, Search
@@ -53,6 +54,7 @@ class Mailbox:
     | a mail arrives, or is sent | `deliver(raw, folder=, received=, categories=)`, `send(raw, sent=)` -> immutable id |
     | looking | `messages(folder)`, `message(id)`, `folders()`, `folder(id)` |
     | a person does something | `set_categories`, `set_read`, `open`, `move`, `delete`, `purge`, `add_link` |
+    | events | `calendar`, see there |
     | folders | `add_folder(name, parent)`, `make_folder(path)` -> id, `rename_folder`, `move_folder`, `delete_folder` |
     """
 
@@ -64,7 +66,8 @@ class Mailbox:
         name: str,
         aliases: tuple[str, ...],
         time_zone: str,
-        on_change: Callable[[Change], None],
+        on_change: Callable[[Change | EventChange], None],
+        find_mailbox: Callable[[str], Mailbox | None] = lambda address: None,
     ) -> None:
         self.world, self.tenant, self.address, self.name = world, tenant, address, name
         self.aliases, self.time_zone, self.on_change = aliases, time_zone, on_change
@@ -84,8 +87,14 @@ class Mailbox:
         self._threads: dict[str, str] = {}
         self._purged: dict[int, Gone] = {}
         self._serial = 0
+        self.calendar = Calendar(self, find_mailbox)
 
     # --- looking
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """The primary one first."""
+        return self.address, *self.aliases
 
     def message(self, message_id: str) -> Message:
         """Raises GraphError: 400 ErrorInvalidIdMalformed, 404 ErrorItemNotFound (also for the REST id of an old place)."""
@@ -158,7 +167,7 @@ class Mailbox:
         home = self.folder_tree.get(folder)
         if home.search:
             raise refusal("denied")
-        number, now = self._tick()
+        number, now = self.tick()
         self._serial += 1
         message_id = content.message_id or f"<{self.world.random.getrandbits(128):032x}@mail.sandbox.test>"
         received = (received or now).astimezone(UTC).replace(microsecond=0)
@@ -201,7 +210,7 @@ class Mailbox:
 
     def change(self, message: Message, **fields: Any) -> None:
         """Sets fields of the message (`categories`, `is_read`, `flag`, `content`, ...) as one change."""
-        number, now = self._tick()
+        number, now = self.tick()
         home = self.folder_tree.get(message.folder)
         if "categories" in fields:
             self._index_categories(message, fields["categories"])
@@ -231,7 +240,7 @@ class Mailbox:
         message, target = self.message(message_id), self.folder_tree.get(folder)
         if target.search:
             raise refusal("denied")
-        number, now = self._tick()
+        number, now = self.tick()
         was_in, old_id = message.folder, message.rest_id
         self._leave(message, number, "changed")
         message.folder, message.place = target.id, number
@@ -258,7 +267,7 @@ class Mailbox:
     def purge(self, message_id: str) -> None:
         """Deletes for good."""
         message = self.message(message_id)
-        number, _ = self._tick()
+        number, _ = self.tick()
         self._leave(message, number, "deleted")
         self._index_categories(message, ())
         self._purged[message.serial] = Gone(message.rest_id, message.id, "deleted")
@@ -280,7 +289,7 @@ class Mailbox:
 
     def add_folder(self, name: str, parent: str = TOP, *, hidden: bool = False, search: Search | None = None) -> str:
         """Creates a folder; answers its id."""
-        number, _ = self._tick()
+        number, _ = self.tick()
         return self.folder_tree.add(name, parent, number, hidden=hidden, search=search).id
 
     def make_folder(self, path: str) -> str:
@@ -293,11 +302,11 @@ class Mailbox:
         return above
 
     def move_folder(self, folder_id: str, parent: str) -> None:
-        number, _ = self._tick()
+        number, _ = self.tick()
         self.folder_tree.move(self.folder_tree.get(folder_id), self.folder_tree.get(parent), number)
 
     def rename_folder(self, folder_id: str, name: str) -> None:
-        number, _ = self._tick()
+        number, _ = self.tick()
         self.folder_tree.rename(self.folder_tree.get(folder_id), name, number)
 
     def delete_folder(self, folder_id: str) -> None:
@@ -305,18 +314,18 @@ class Mailbox:
         folder = self.folder_tree.get(folder_id)
         if folder.well_known:
             raise refusal("folder_fixed")
-        number, _ = self._tick()
+        number, _ = self.tick()
         if not folder.search and not self.folder_tree.is_under(folder, "deleteditems"):
             self.folder_tree.move(folder, self.folder_tree.well_known("deleteditems"), number)
             return
         for below in reversed(self.folder_tree.subtree(folder.id)):
             for message in self.messages(below.id):
                 self.move(message.id, RECOVERABLE)
-            self.folder_tree.remove(below, self._tick()[0])
+            self.folder_tree.remove(below, self.tick()[0])
 
     # --- bookkeeping
 
-    def _tick(self) -> tuple[int, datetime]:
+    def tick(self) -> tuple[int, datetime]:
         """The next number and the time of this change, which is never before the last one's."""
         now = self.world.clock.now()
         if self._moments and now <= self._moments[-1][0]:

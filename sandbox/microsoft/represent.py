@@ -193,7 +193,7 @@ def message_json(message: Message, view: View) -> Json:
         if expand.name == "attachments":
             shown["attachments"] = attachments_json(message, expand.options.get("$select"), view)
         elif expand.name == "singleValueExtendedProperties":
-            if wanted := extended_json(message, expand.options.get("$filter")):
+            if wanted := extended_json(message.properties, expand.options.get("$filter")):
                 shown["singleValueExtendedProperties"] = wanted
         else:
             raise refusal("bad_select", name=expand.name, type="message")
@@ -203,15 +203,13 @@ def message_json(message: Message, view: View) -> Json:
 _DEFAULT_MESSAGE = tuple(name for name in MESSAGE if name not in ONLY_SELECTED)
 
 
-def extended_json(message: Message, wanted: str | None) -> list[Json]:
-    """The extended properties a $expand filter names (`id eq '...' or id eq '...'`)."""
+def extended_json(properties: Mapping[str, tuple[str, str]], wanted: str | None) -> list[Json]:
+    """Those of the extended properties that a $expand filter names (`id eq '...' or id eq '...'`)."""
     if wanted is None:
         raise refusal("bad_query", name="$expand", value="singleValueExtendedProperties")
     node = odata.parse_filter(wanted)
     keys = [property_key(part.value) for part in _alternatives(node)]
-    return [
-        {"id": message.properties[key][0], "value": message.properties[key][1]} for key in keys if key in message.properties
-    ]
+    return [{"id": properties[key][0], "value": properties[key][1]} for key in keys if key in properties]
 
 
 def _alternatives(node: odata.Node) -> list[odata.Compare]:

@@ -13,10 +13,13 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from urllib.parse import unquote
 
+from sandbox.microsoft import calendar_handlers as events
 from sandbox.microsoft import handlers_folders as folders
 from sandbox.microsoft import handlers_messages as messages
 from sandbox.microsoft import subscriptions
 from sandbox.microsoft.batch import run_batch
+from sandbox.microsoft.calendar_delta import REFUSED, calendar_delta
+from sandbox.microsoft.calendar_schedule import get_schedule
 from sandbox.microsoft.call import Answer, Call
 from sandbox.microsoft.delta import messages_delta
 from sandbox.microsoft.errors import refusal
@@ -27,10 +30,13 @@ ROOT = "/v1.0"
 _READ = frozenset({"Mail.Read", "Mail.ReadWrite", "Mail.Read.Shared", "Mail.ReadWrite.Shared", "Mail-Advanced.ReadWrite",
                    "Mail-Advanced.ReadWrite.All"})  # fmt: skip  # Mail.ReadBasic, which shows less of a message, is not built
 _WRITE = frozenset({"Mail.ReadWrite", "Mail.ReadWrite.Shared", "Mail-Advanced.ReadWrite", "Mail-Advanced.ReadWrite.All"})
+_CALENDAR = frozenset({"Calendars.Read", "Calendars.ReadWrite", "Calendars.Read.Shared", "Calendars.ReadWrite.Shared"})
+_CALENDAR_WRITE = frozenset({"Calendars.ReadWrite", "Calendars.ReadWrite.Shared"})
 _SETTINGS = frozenset({"MailboxSettings.Read", "MailboxSettings.ReadWrite"})
 _SETTINGS_WRITE = frozenset({"MailboxSettings.ReadWrite"})
 _USER = frozenset({"User.Read", "User.ReadWrite", "User.Read.All", "User.ReadBasic.All", "User.ReadWrite.All"})
 _ANYONE: frozenset[str] = frozenset()
+_WATCHED = _READ | _CALENDAR  # which of them a resource needs is for `subscriptions.py`
 
 Row = tuple[str, str, Handler, str, frozenset[str]]
 
@@ -51,7 +57,9 @@ _MAILBOX: tuple[Row, ...] = (
     ("POST", "/outlook/masterCategories", folders.create_category, "outlookCategory", _SETTINGS_WRITE),
     ("GET", "/outlook/masterCategories/{category}", folders.get_category, "outlookCategory", _SETTINGS),
     ("DELETE", "/outlook/masterCategories/{category}", folders.delete_category, "", _SETTINGS_WRITE),
-    ("POST", "/translateExchangeIds", folders.translate_ids, "translatedIds", _USER | _READ),
+    ("GET", "/calendar", events.get_calendar, "calendar", _CALENDAR),
+    ("POST", "/calendar/getSchedule", get_schedule, "schedules", _CALENDAR),
+    ("POST", "/translateExchangeIds", folders.translate_ids, "translatedIds", _USER | _READ | _CALENDAR),
 )
 #: under a mailbox and under each of its folders
 _MESSAGES: tuple[Row, ...] = (
@@ -66,14 +74,29 @@ _MESSAGES: tuple[Row, ...] = (
     ("GET", "/messages/{message}/attachments/{attachment}", messages.get_attachment, "attachment", _READ),
     ("GET", "/messages/{message}/attachments/{attachment}/$value", messages.get_attachment_value, "raw", _READ),
 )
+#: under a mailbox and under its calendar
+_EVENTS: tuple[Row, ...] = (
+    ("GET", "/calendarView", events.list_view, "event[]", _CALENDAR),
+    ("GET", "/calendarView/delta", calendar_delta, "event[+]", _CALENDAR),
+    ("GET", "/events", events.list_events, "event[]", _CALENDAR),
+    ("POST", "/events", events.create_event, "event", _CALENDAR_WRITE),
+    ("GET", "/events/{event}", events.get_event, "event", _CALENDAR),
+    ("PATCH", "/events/{event}", events.update_event, "event", _CALENDAR_WRITE),
+    ("DELETE", "/events/{event}", events.delete_event, "", _CALENDAR_WRITE),
+    ("GET", "/events/{event}/instances", events.list_instances, "event[]", _CALENDAR),
+    ("POST", "/events/{event}/cancel", events.cancel_event, "", _CALENDAR_WRITE),
+    ("POST", "/events/{event}/accept", events.accept_event, "", _CALENDAR_WRITE),
+    ("POST", "/events/{event}/tentativelyAccept", events.tentatively_accept_event, "", _CALENDAR_WRITE),
+    ("POST", "/events/{event}/decline", events.decline_event, "", _CALENDAR_WRITE),
+)
 _GLOBAL: tuple[Row, ...] = (
     ("POST", "/$batch", run_batch, "batch", _ANYONE),
     ("GET", "/subscriptions", subscriptions.list_subscriptions, "subscription[]", _ANYONE),
-    ("POST", "/subscriptions", subscriptions.create_subscription, "subscription", _READ),
+    ("POST", "/subscriptions", subscriptions.create_subscription, "subscription", _WATCHED),
     ("GET", "/subscriptions/{subscription}", subscriptions.get_subscription, "subscription", _ANYONE),
-    ("PATCH", "/subscriptions/{subscription}", subscriptions.renew_subscription, "subscription", _READ),
-    ("DELETE", "/subscriptions/{subscription}", subscriptions.delete_subscription, "", _READ),
-    ("POST", "/subscriptions/{subscription}/reauthorize", subscriptions.reauthorize_subscription, "", _READ),
+    ("PATCH", "/subscriptions/{subscription}", subscriptions.renew_subscription, "subscription", _WATCHED),
+    ("DELETE", "/subscriptions/{subscription}", subscriptions.delete_subscription, "", _WATCHED),
+    ("POST", "/subscriptions/{subscription}/reauthorize", subscriptions.reauthorize_subscription, "", _WATCHED),
 )
 
 
@@ -100,12 +123,15 @@ def _all() -> Iterable[Route]:
         yield from under(owner, _MAILBOX)
         yield from under(owner, _MESSAGES)
         yield from under(f"{owner}/mailFolders/{{folder}}", _MESSAGES)
+        yield from under(owner, _EVENTS)
+        yield from under(f"{owner}/calendar", _EVENTS)
     yield from under("", _GLOBAL)
 
 
 ROUTES = tuple(_all())
 _ODATA = frozenset("$select $expand $filter $orderby $top $skip $count $search $format $skiptoken $deltatoken".split())
 _LISTED = frozenset("$select $filter $top $skip $count".split())
+_SOUGHT = _LISTED | {"$expand", "$orderby"}
 _ROUND = frozenset("$select $expand $filter $orderby $search $top $skiptoken $deltatoken".split())
 _ONE = frozenset({"$select", "$expand"})
 #: which query options a handler heeds; all others are refused, never ignored
@@ -114,7 +140,7 @@ OPTIONS: Mapping[Handler, frozenset[str]] = {
     folders.list_folders: _LISTED,
     folders.get_folder: frozenset({"$select"}),
     folders.folders_delta: frozenset("$select $top $skiptoken $deltatoken".split()),
-    messages.list_messages: _LISTED | {"$expand", "$orderby", "$search"},
+    messages.list_messages: _SOUGHT | {"$search"},
     messages.get_message: _ONE,
     messages.create_message: _ONE,
     messages.update_message: _ONE,
@@ -122,6 +148,14 @@ OPTIONS: Mapping[Handler, frozenset[str]] = {
     messages.list_attachments: frozenset({"$select"}),
     messages.get_attachment: _ONE,
     messages_delta: _ROUND,
+    events.get_calendar: frozenset({"$select"}),
+    events.list_events: _SOUGHT,
+    events.list_view: _SOUGHT,
+    events.list_instances: _SOUGHT,
+    events.get_event: _ONE,
+    events.create_event: _ONE,
+    events.update_event: _ONE,
+    calendar_delta: frozenset({*REFUSED, "$skiptoken", "$deltatoken"}),
 }
 
 

@@ -16,6 +16,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from sandbox.microsoft import odata
+from sandbox.microsoft.calendar import EventChange
 from sandbox.microsoft.call import Answer, Call
 from sandbox.microsoft.errors import GraphError, refusal
 from sandbox.microsoft.folders import RECOVERABLE
@@ -31,19 +32,25 @@ MAX_CLIENT_STATE = 128
 MAX_PER_MAILBOX = 1000
 CHANGE_TYPES = frozenset({"created", "updated", "deleted"})
 LIFECYCLE_EVENTS = frozenset({"reauthorizationRequired", "subscriptionRemoved", "missed"})
-_RESOURCE = re.compile(r"/?(?:me|users/(?P<user>[^/]+))(?:/mailFolders/(?P<folder>[^/]+))?/messages/?", re.IGNORECASE)
+_RESOURCE = re.compile(
+    r"/?(?:me|users/(?P<user>[^/]+))(?:(?:/mailFolders/(?P<folder>[^/]+))?/(?P<mail>messages)|(?:/calendar)?/(?P<calendar>events))/?",
+    re.IGNORECASE,
+)
+#: kind of resource -> what a permission for it begins with
+_PERMISSION = {"messages": ("Mail.", "Mail-"), "events": ("Calendars.",)}
 _REQUIRED = ("changeType", "notificationUrl", "resource", "expirationDateTime")
 _KNOWN = frozenset((*_REQUIRED, "clientState", "lifecycleNotificationUrl", "includeResourceData", "latestSupportedTlsVersion"))
 
 
 @dataclass
 class Subscription:
-    """`folder` None = the whole mailbox."""
+    """`what`: messages or events; `folder` None = the whole mailbox."""
 
     id: str
     client_id: str
     creator: str
     mailbox: Mailbox
+    what: str
     folder: str | None
     resource: str
     kinds: frozenset[str]
@@ -127,21 +134,26 @@ class Subscriptions:
         if subscription.lifecycle_url:
             self.microsoft.notifier.post(subscription.lifecycle_url, {**_head(subscription), "lifecycleEvent": event})
 
-    def on_change(self, change: Change) -> None:
+    def on_change(self, change: Change | EventChange) -> None:
         """Tells every subscription that sees the change."""
+        what = "events" if isinstance(change, EventChange) else "messages"
         for one in self.all():
-            if one.mailbox is change.mailbox and not one.is_paused:
-                for kind, message_id in _seen(one, change):
+            if one.mailbox is change.mailbox and one.what == what and not one.is_paused:
+                for kind, item_id in _seen(one, change):
                     if kind in one.kinds:
-                        self.microsoft.notifier.post(one.url, _notification(one, change, kind, message_id))
+                        self.microsoft.notifier.post(one.url, _notification(one, change, kind, item_id))
 
 
 def _twins(one: Subscription, other: Subscription) -> bool:
-    return (one.client_id, one.mailbox, one.folder, one.kinds) == (other.client_id, other.mailbox, other.folder, other.kinds)
+    first, second = ((each.client_id, each.mailbox, each.what, each.folder, each.kinds) for each in (one, other))
+    return first == second
 
 
-def _seen(subscription: Subscription, change: Change) -> list[tuple[str, str]]:
-    """What a change is to a subscription: (changeType, message id) of each notification."""
+def _seen(subscription: Subscription, change: Change | EventChange) -> list[tuple[str, str]]:
+    """What a change is to a subscription: (changeType, id) of each notification. An occurrence that changes or goes is an
+    update of its series (microsoft-graph-docs issue 5520)."""
+    if isinstance(change, EventChange):
+        return [(change.kind, change.event.shown_id(subscription.immutable))]
     new_id = change.message.shown_id(subscription.immutable)
     out_of_sight = (None, change.mailbox.folder(RECOVERABLE).id)
     old_id = new_id if subscription.immutable else change.old_rest_id
@@ -165,13 +177,14 @@ def _head(subscription: Subscription) -> Json:
     }
 
 
-def _notification(subscription: Subscription, change: Change, kind: str, message_id: str) -> Json:
-    path = f"Users/{change.mailbox.user_id}/Messages/{message_id}"
+def _notification(subscription: Subscription, change: Change | EventChange, kind: str, item_id: str) -> Json:
+    is_event = isinstance(change, EventChange)
+    path = f"Users/{change.mailbox.user_id}/{'Events' if is_event else 'Messages'}/{item_id}"
     data = {
-        "@odata.type": "#Microsoft.Graph.Message",
+        "@odata.type": f"#Microsoft.Graph.{'Event' if is_event else 'Message'}",
         "@odata.id": path,
-        "@odata.etag": change.message.etag,
-        "id": message_id,
+        "@odata.etag": change.event.instance().etag if isinstance(change, EventChange) else change.message.etag,
+        "id": item_id,
     }
     return {**_head(subscription), "changeType": kind, "resource": path, "resourceData": data}
 
@@ -190,13 +203,16 @@ def _end(call: Call, text: Any) -> datetime:
     return max(end, now + MIN_LIFE)
 
 
-def _target(call: Call, resource: str) -> tuple[Mailbox, str | None]:
-    """(mailbox, folder id). A delegated caller may watch its own mailbox only."""
+def _target(call: Call, resource: str) -> tuple[Mailbox, str, str | None]:
+    """(mailbox, messages or events, folder id). A delegated caller may watch its own mailbox only."""
     match = _RESOURCE.fullmatch(call.microsoft.router.plain(resource))
     if match is None:
         raise refusal("not_built", what=f"subscriptions to '{resource.split('?')[0]}'")
+    what = "events" if match["calendar"] else "messages"
+    if not any(permission.startswith(_PERMISSION[what]) for permission in call.caller.permissions):
+        raise refusal("denied")
     mailbox = call.microsoft.owner(match["user"], call.caller)
-    return mailbox, mailbox.folder(match["folder"]).id if match["folder"] else None
+    return mailbox, what, mailbox.folder(match["folder"]).id if match["folder"] else None
 
 
 async def create_subscription(call: Call) -> Answer:
@@ -213,10 +229,10 @@ async def create_subscription(call: Call) -> Answer:
         raise refusal("subscription", why=f"clientState must not be longer than {MAX_CLIENT_STATE} characters.")
     if body.get("includeResourceData"):
         raise refusal("not_built", what="notifications with resource data")
-    mailbox, folder = _target(call, body["resource"])
+    mailbox, what, folder = _target(call, body["resource"])
     subscription = Subscription(
         id=str(uuid.UUID(int=call.microsoft.world.random.getrandbits(128), version=4)), client_id=call.caller.client_id,
-        creator=mailbox.user_id if call.caller.address else call.caller.client_id, mailbox=mailbox, folder=folder,
+        creator=mailbox.user_id if call.caller.address else call.caller.client_id, mailbox=mailbox, what=what, folder=folder,
         resource=body["resource"], kinds=kinds, url=body["notificationUrl"],
         lifecycle_url=body.get("lifecycleNotificationUrl"), client_state=body.get("clientState"),
         expires=_end(call, body["expirationDateTime"]), immutable=call.immutable,

@@ -17,7 +17,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import Any
 from urllib.parse import parse_qsl
@@ -26,11 +26,12 @@ from aiohttp import BodyPartReader, web
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from sandbox.frame import World, vendor_application
-from sandbox.salesforce import about, faults, routes
+from sandbox.salesforce import about, faults, routes, series
 from sandbox.salesforce.activities import found_statuses
 from sandbox.salesforce.budget import Budget
 from sandbox.salesforce.call import Answer, Call, Part
 from sandbox.salesforce.contract import Contract, sign_in_problems
+from sandbox.salesforce.event_people import SHARED_FIELDS, SHARED_OBJECTS
 from sandbox.salesforce.faults import VENDOR
 from sandbox.salesforce.query import Queries
 from sandbox.salesforce.records import Records
@@ -49,6 +50,11 @@ MAX_BODY = 64 * 1024 * 1024
 ADMIN = "admin@sandbox.example.com"
 #: Objects that an org without Enhanced Email (and Email-to-Case) does not have.
 MAIL_OBJECTS = frozenset({"EmailMessage", "EmailMessageRelation"})
+#: A custom field that a client keeps its own key in.
+KEY_FIELD = {
+    "type": "string", "length": 64, "externalId": True, "unique": True, "caseSensitive": True, "groupable": True,
+}  # fmt: skip
+ROLLED_EVERY = timedelta(hours=1)
 #: Routes whose answer depends on names in their body.
 ASKED_IN_BODY = ("POST /services/data/{version}/composite", "POST /services/data/{version}/composite/sobjects/{object}")
 #: What a request carries from its handler to the contract check: its session, and (route name, path, query, call).
@@ -88,6 +94,8 @@ class Salesforce:
     def reset(self) -> None:
         """An empty org: its admin, no other users, no clients, no tokens, standard fields, settings as new."""
         self.settings = OrgSettings()
+        self._busy = False
+        self._rolled_at = self.now()
         self._records = Records(self.world, Schema(self.world), self.settings)
         self.queries = Queries(self._records)
         self.budget = Budget(self.now, lambda: self.settings.api_limit, lambda: self.settings.api_used_before)
@@ -99,9 +107,14 @@ class Salesforce:
     @property
     def records(self) -> Records:
         """Reads and direct writes; sample data and the page obey all rules."""
-        hidden = frozenset() if self.settings.enhanced_email else MAIL_OBJECTS
-        if hidden != self._records.schema.hidden:
-            self._records.schema.hide(hidden)
+        schema, shared = self._records.schema, self.settings.shared_activities
+        hidden = (frozenset() if self.settings.enhanced_email else MAIL_OBJECTS) | (frozenset() if shared else SHARED_OBJECTS)
+        if hidden != schema.hidden:
+            schema.hide(hidden)
+        if shared != schema.has(SHARED_FIELDS[0]):
+            schema.have(SHARED_FIELDS, shared)
+        if not self._busy:
+            self._catch_up()
         return self._records
 
     @cached_property
@@ -132,6 +145,19 @@ class Salesforce:
 
     def user_named(self, username: str) -> Row | None:
         return next((user for user in self.users() if user["Username"].lower() == username.lower()), None)
+
+    def add_calendar(self, name: str, kind: str = "Public") -> str:
+        """A calendar of nobody: "Public" ones own events, a "Resource" is invited. Its 023 id."""
+        return str(self._records.system_create("Calendar", {"Name": name, "Type": kind}, self.admin_id)["Id"])
+
+    def add_key_field(self, name: str) -> None:
+        """Gives Task, Event and Contact a unique key, as the package of a client does when an admin deploys it."""
+        for owner in ("Activity", "Contact"):
+            self._records.schema.add_field(owner, {"name": name, **KEY_FIELD})
+
+    def change_occurrence(self, event_id: str, fields: dict[str, Any], user_id: str) -> None:
+        """A person's edit of "only this event" of a series. Raises `Refused`."""
+        series.change_alone(self.records, event_id, fields, user_id)
 
     def add_client(
         self,
@@ -239,7 +265,8 @@ class Salesforce:
     def _transaction(self) -> Iterator[None]:
         """What was written inside is kept at the end, or undone where it ends in an exception."""
         store = self._records.store
-        store.commit()
+        self._catch_up()
+        self._busy = True
         try:
             yield
         except BaseException:
@@ -247,8 +274,9 @@ class Salesforce:
             raise
         finally:
             store.commit()
+            self._busy = False
 
-    def _check(self, request: web.Request, _template: str, _sent: Any, status: int, answered: Any) -> list[str] | None:
+    def _check(self, request: web.Request, _template: str, status: int, answered: Any) -> list[str] | None:
         asked = request.get(ASKED)
         if asked is None:
             return self.contract.problems("", "", {}, None, status, answered)
@@ -257,6 +285,14 @@ class Salesforce:
         return self.contract.problems(name, path, query, sent, status, answered)
 
     # --- inside
+
+    def _catch_up(self) -> None:
+        """What the platform does by itself as time passes: flows that are due; once an hour, series that are to grow."""
+        self._records.flows.run_due()
+        if self.now() - self._rolled_at >= ROLLED_EVERY:
+            self._rolled_at = self.now()
+            series.roll(self._records)
+        self._records.store.commit()
 
     def _found(self) -> str:
         """Makes the organisation, the profile and the admin of an empty org; the admin's id."""

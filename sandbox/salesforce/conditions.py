@@ -17,7 +17,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from itertools import takewhile
 from typing import Any
 
-from sandbox.salesforce import ids, values
+from sandbox.salesforce import ids, invitees, values
 from sandbox.salesforce.paths import Paths, Resolved
 from sandbox.salesforce.records import Records
 from sandbox.salesforce.refused import Refused, refuse
@@ -35,6 +35,8 @@ COMPARE: dict[str, Callable[[Any, Any], bool]] = {
     ">": lambda a, b: a > b,
     ">=": lambda a, b: a >= b,
 }
+#: The field that names an event by its parent: a child's id means the parent's there.
+OF_THE_MASTER = ("EventRelation", "EventId")
 #: date literal -> days from today of its first day and of the day after its last
 DAY_LITERALS = {
     "TODAY": (0, 1), "YESTERDAY": (-1, 0), "TOMORROW": (1, 2), "LAST_90_DAYS": (-90, 1), "NEXT_90_DAYS": (1, 91),
@@ -220,7 +222,7 @@ class Conditions:
         record_id = ids.canonical(text)
         if record_id is None and text:
             raise malformed(self._text, literal.at, f"invalid ID field: {text}", "INVALID_QUERY_FILTER_OPERATOR")
-        return record_id
+        return invitees.master_of(self._records, record_id) if (field.object_name, field.name) == OF_THE_MASTER else record_id
 
     def _require(self, field: Field, literal: Literal, kind: str, *, quoted: bool) -> None:
         if literal.kind == kind:

@@ -183,7 +183,7 @@ class Contract:
         return problems
 
 
-def sign_in_problems(_request: web.Request, template: str, _sent: Any, status: int, answered: Any) -> Problems | None:
+def sign_in_problems(_request: web.Request, template: str, status: int, answered: Any) -> Problems | None:
     """The contract check of `/services/oauth2` and `/id`: an error is one object of two members; None for pages and words."""
     if answered is None:
         return None

@@ -1,7 +1,8 @@
 """Files: a ContentVersion is the upload, a ContentDocument the file, a ContentDocumentLink where it is shown.
 
 Rules that hold here: an upload without ContentDocumentId makes the document; the first link is to the uploading user, one
-more to FirstPublishLocationId. A mail takes files after its create only if it is client-managed or a draft.
+more to FirstPublishLocationId. A mail takes files after its create only if it is client-managed or a draft; whether it can be
+the FirstPublishLocationId of an upload is unsure: switch `salesforce.publish_to_mail`.
 
 It must never keep content anywhere but in its row (`VersionData`, bytes).
 
@@ -22,6 +23,7 @@ from sandbox.salesforce.store import Row
 if TYPE_CHECKING:
     from sandbox.salesforce.records import Records
 
+PUBLISH = "salesforce.publish_to_mail"
 FILE_TYPES = {
     "pdf": "PDF", "txt": "TEXT", "png": "PNG", "jpg": "JPG", "jpeg": "JPG", "gif": "GIF", "docx": "WORD_X", "doc": "WORD",
     "xlsx": "EXCEL_X", "xls": "EXCEL", "pptx": "POWER_POINT_X", "csv": "CSV", "html": "HTML", "xml": "XML", "zip": "ZIP",
@@ -50,6 +52,10 @@ def check_version(records: Records, row: Row, old: Row | None) -> None:
         "ContentModifiedById": row["CreatedById"],
         "VersionDataUrl": f"/sfc/servlet.shepherd/version/download/{row['Id']}",
     }
+    if (row["FirstPublishLocationId"] or "").startswith("02s") and not records.world.switches.get(PUBLISH, True):
+        raise refuse_row(
+            "FIELD_INTEGRITY_EXCEPTION", "First Publish Location ID: id value of incorrect type", "FirstPublishLocationId"
+        )
     if row["ContentDocumentId"] is None:
         row["VersionNumber"] = "1"
         row["ContentDocumentId"] = records.system_create("ContentDocument", _document_of(row), row["CreatedById"])["Id"]

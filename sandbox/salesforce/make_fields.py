@@ -61,6 +61,32 @@ SMALL: dict[str, dict[str, Any]] = {
             "Type": ("picklist", 40, "fsgc", {"picklist": ["Regular", "Queue", "Role", "Organization"], "restricted": 1}),
         },
     },
+    "Calendar": {
+        "prefix": "023",
+        "plural": "Calendars",
+        "fields": {
+            "Name": ("string", 80, "fsg", {}),
+            "UserId": ("reference", 18, "nfsg", {"refs": ["User"], "relationship": "User"}),
+            "Type": ("picklist", 40, "nfsg", {"picklist": ["User", "Public", "Resource", "Holiday"], "restricted": 1}),
+            "IsActive": ("boolean", 0, "fsgd", {"default": True}),
+        },
+    },
+    "TaskRelation": {
+        "prefix": "0RT",
+        "label": "Task Relation",
+        "plural": "Task Relations",
+        "named": "",
+        "fields": {
+            "RelationId": (
+                "reference",
+                18,
+                "fsgcp",
+                {"refs": ["Account", "Campaign", "Case", "Contact", "Lead", "Opportunity"], "relationship": "Relation"},
+            ),
+            "TaskId": ("reference", 18, "fsgc", {"refs": ["Task"], "relationship": "Task"}),
+            "IsWhat": ("boolean", 0, "fsgd", {"default": False}),
+        },
+    },
     "Profile": {
         "prefix": "00e",
         "plural": "Profile",
@@ -262,7 +288,8 @@ def from_small(name: str, facts: dict[str, Any]) -> dict[str, Any]:
         field: _without_blanks({"type": kind, "length": length, "flags": flags, **more})
         for field, (kind, length, flags, more) in rows.items()
     }
-    fields[facts.get("named", "Name")]["flags"] += "N"
+    if named := facts.get("named", "Name"):
+        fields[named]["flags"] += "N"
     return {"prefix": facts["prefix"], "label": facts.get("label", name), "plural": facts["plural"], "fields": fields}
 
 

@@ -14,7 +14,8 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from sandbox.salesforce.activities import is_archived
+from sandbox.salesforce import event_people
+from sandbox.salesforce.activities import archive_limit, is_archived
 from sandbox.salesforce.records import Records
 from sandbox.salesforce.refused import Refused, refuse
 from sandbox.salesforce.schema import Field, ObjectType
@@ -82,7 +83,10 @@ class Paths:
             base = f"/services/data/{self._version}/sobjects/{owner.name}"
             return lambda row: f"{base}/{row['Id']}/{name}"
         if name == "IsArchived" and owner.name in ("Task", "Event"):
-            return lambda row: is_archived(owner.name, row, self._records.world.clock.now())
+            limit = archive_limit(self._records.world.clock.now())
+            return lambda row: is_archived(owner.name, row, limit)
+        if name in ("WhoCount", "WhatCount") and owner.name in ("Task", "Event"):
+            return lambda row: event_people.counted(self._records, row, name)
         if field.type == "boolean":  # a row from before the field was added has it unset
             return lambda row: bool(row.get(name))
         return lambda row: row.get(name)

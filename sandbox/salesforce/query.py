@@ -16,8 +16,8 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
-from sandbox.salesforce import semi_joins
-from sandbox.salesforce.activities import is_archived
+from sandbox.salesforce import event_private, semi_joins
+from sandbox.salesforce.activities import archive_limit, is_archived
 from sandbox.salesforce.conditions import Conditions
 from sandbox.salesforce.paths import Paths, Resolved
 from sandbox.salesforce.records import Records
@@ -62,6 +62,7 @@ class Queries:
         answer = self.run(parse(text), version=version, deleted=deleted)
         if answer.counted:
             return {"totalSize": answer.total, "done": True, "records": []}
+        answer = dataclasses.replace(answer, show=event_private.seen_by(self._records, user_id, answer.show))
         page = max(SMALLEST_PAGE, min(LARGEST_PAGE, page))
         resource = "queryAll" if deleted else "query"
         cursor = Cursor(user_id, answer, page, resource, self._records.world.clock.now())
@@ -103,8 +104,8 @@ class Queries:
         candidates = self._records.store.all(owner.name) if narrowed is None else narrowed
         rows = [row for row in candidates if test is None or test(row)]
         if not (deleted or query.all_rows):
-            now = self._records.world.clock.now()
-            rows = [row for row in rows if not row["IsDeleted"] and not is_archived(owner.name, row, now)]
+            limit = archive_limit(self._records.world.clock.now())
+            rows = [row for row in rows if not row["IsDeleted"] and not is_archived(owner.name, row, limit)]
         if query.count:
             total = len(rows) if query.limit is None else min(len(rows), query.limit)
             return Answer([], lambda row: row, counted=True, total=total)

@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from email.utils import format_datetime
 from typing import Any
 
-from sandbox.salesforce import ids, values
+from sandbox.salesforce import event_private, ids, values
 from sandbox.salesforce.call import Answer, Call
 from sandbox.salesforce.paths import Paths
 from sandbox.salesforce.refused import refuse
@@ -170,7 +170,7 @@ def _shown(call: Call, owner: ObjectType, names: list[str]) -> Any:
     """How the fields of a record are answered: those asked for, and its Id."""
     paths = Paths(call.records, call.version)
     selected = {found.names: found for name in [*names, "Id"] for found in [paths.resolve(owner, name.split("."))]}
-    return paths.shown(owner, list(selected.values()))
+    return event_private.seen_by(call.records, call.user_id, paths.shown(owner, list(selected.values())))
 
 
 # --- many records

@@ -16,6 +16,7 @@ from typing import Any
 
 from sandbox.frame import World
 from sandbox.salesforce import ids, values
+from sandbox.salesforce.event_flows import Flows
 from sandbox.salesforce.ids import IdMaker
 from sandbox.salesforce.refused import Refused, refuse, refuse_row
 from sandbox.salesforce.rulebook import RULES
@@ -32,7 +33,10 @@ CASCADES = {
     "EmailMessage": (("EmailMessageRelation", "EmailMessageId"), ("ContentDocumentLink", "LinkedEntityId")),
     "ContentDocument": (("ContentVersion", "ContentDocumentId"), ("ContentDocumentLink", "ContentDocumentId")),
     "Event": (("EventRelation", "EventId"),),
+    "Task": (("TaskRelation", "TaskId"),),
 }
+#: Which deletion a row went with. The platform's own, no column.
+DELETION = "_Deletion"
 #: Lists of people of an activity, which exist in an org with Shared Activities only.
 SHARED_ACTIVITY_LISTS = frozenset({"TaskWhoIds", "EventWhoIds"})
 
@@ -46,6 +50,8 @@ class Records:
         self.settings = settings
         self.store = Store(schema)
         self.ids = IdMaker()
+        self.flows = Flows(self)
+        self._deletions = 0
         self._latest = datetime.min.replace(tzinfo=UTC)
 
     def now(self) -> str:
@@ -68,9 +74,10 @@ class Records:
         if not owner.may("createable"):
             raise refuse("CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY", f"entity type {owner.name} does not support create", ())
         rules = RULES.get(owner.name, Rules())
-        junctions = {name: sent[name] for name in rules.junctions if name in sent}
+        junctions = self._lists(rules, sent)
         changes = self._accepted(owner, {k: v for k, v in sent.items() if k not in junctions}, "c")
         row = self._fresh(owner, changes, user_id)
+        rules.gather(self, row, None, junctions)
         return str(self._written(owner, None, row, lambda: rules.after(self, row, None, junctions))["Id"])
 
     def update(self, object_name: str, record_id: str, sent: Mapping[str, Any], user_id: str) -> None:
@@ -80,11 +87,12 @@ class Records:
             raise refuse("CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY", f"entity type {owner.name} does not support update", ())
         rules = RULES.get(owner.name, Rules())
         old = self.live(owner, record_id)
-        junctions = {name: sent[name] for name in rules.junctions if name in sent}
+        junctions = self._lists(rules, sent)
         changes = self._accepted(owner, {k: v for k, v in sent.items() if k not in junctions}, "u")
         now = self.now()
         stamps = {"LastModifiedDate": now, "LastModifiedById": user_id, "SystemModstamp": now}
         row = {**old, **changes, **{k: v for k, v in stamps.items() if owner.field(k)}}
+        rules.gather(self, row, old, junctions)
         rules.update(self, row, old, changes)
         self._written(owner, old, row, lambda: rules.after(self, row, old, junctions))
 
@@ -103,13 +111,14 @@ class Records:
         row = self._existing(owner, record_id)
         if not row["IsDeleted"]:
             raise refuse_row("UNDELETE_FAILED", "Entity is not in the recycle bin")
-        binned = row["SystemModstamp"]
+        self._refuse_duplicates(owner, row, None)
         self._set(owner, row, {"IsDeleted": False}, user_id)
         for child_name, field_name in CASCADES.get(owner.name, ()):
-            child_type = self.object(child_name)
-            for child in self._children(child_type, field_name, row["Id"]):
-                if child["IsDeleted"] and child["SystemModstamp"] == binned:
+            child_type = self.schema.find(child_name)
+            for child in self._children(child_type, field_name, row["Id"]) if child_type else ():
+                if child["IsDeleted"] and child.get(DELETION) == row.get(DELETION) is not None:
                     self.undelete(child_name, child["Id"], user_id)
+        RULES.get(owner.name, Rules()).back(self, row, user_id)
 
     def merge(self, object_name: str, winner_id: str, loser_ids: list[str], user_id: str) -> None:
         """Merges records as the SOAP call does: losers are deleted with MasterRecordId, their children move."""
@@ -133,11 +142,14 @@ class Records:
         self.store.put(owner, row)
         return row
 
-    def system_update(self, object_name: str, record_id: str, changes: Row) -> None:
-        """A change by the platform: SystemModstamp moves, LastModifiedDate does not."""
+    def system_update(self, object_name: str, record_id: str, changes: Row, user_id: str | None = None) -> Row:
+        """A change by the platform: SystemModstamp moves, LastModifiedDate only where it is on a user's behalf. The new row."""
         owner = self.object(object_name)
-        row = self._existing(owner, record_id)
-        self.store.put(owner, {**row, **changes, "SystemModstamp": self.now()})
+        row, now = self._existing(owner, record_id), self.now()
+        stamps = {"LastModifiedDate": now, "LastModifiedById": user_id} if user_id and owner.field("LastModifiedById") else {}
+        new = {**row, **changes, **stamps, "SystemModstamp": now}
+        self.store.put(owner, new)
+        return new
 
     def system_delete(self, object_name: str, record_id: str, user_id: str) -> None:
         owner = self.object(object_name)
@@ -180,13 +192,16 @@ class Records:
         field = owner.field(field_name)
         return self.store.having(field, [parent_id]) if field else []
 
+    def _lists(self, rules: Rules, sent: Mapping[str, Any]) -> dict[str, Any]:
+        """The list fields of the request that the org has: those of activities come with Shared Activities."""
+        known = rules.junctions if self.settings.shared_activities else set(rules.junctions) - SHARED_ACTIVITY_LISTS
+        return {name: sent[name] for name in known if name in sent}
+
     def _accepted(self, owner: ObjectType, sent: Mapping[str, Any], act: str) -> Row:
         """The sent fields as canonical values under their defined names."""
         fields: list[tuple[Field, Any]] = []
         for name, value in sent.items():
             field = owner.field(name) if isinstance(name, str) else None
-            if field is None and name in SHARED_ACTIVITY_LISTS and self.settings.shared_activities:
-                raise refuse("NOT_BUILT", f"The sandbox has not built {name}; build it with the product line that sends it.")
             if field is None:
                 raise values.ParseRefused("INVALID_FIELD", f"No such column '{name}' on sobject of type {owner.name}")
             fields.append((field, value))
@@ -249,6 +264,7 @@ class Records:
             self._refuse_if_locked("create" if old is None else "update", owner, row["Id"])
             self.store.put(owner, row)
             after()
+            self.flows.written(owner.name, row)
         except Refused:
             self.store.rollback(savepoint)
             raise
@@ -278,12 +294,15 @@ class Records:
         known = {name: value for name, value in stamps.items() if owner.field(name) or name == "SystemModstamp"}
         self.store.put(owner, {**row, **changes, **known})
 
-    def _bin(self, owner: ObjectType, row: Row, user_id: str) -> None:
-        self._set(owner, row, {"IsDeleted": True}, user_id)
+    def _bin(self, owner: ObjectType, row: Row, user_id: str, together: int | None = None) -> None:
+        """`together`: the number of the deletion that it is part of; an undelete brings back what went together."""
+        self._deletions += 1
+        together = together or self._deletions
+        self._set(owner, row, {"IsDeleted": True, DELETION: together}, user_id)
         for child_name, field_name in CASCADES.get(owner.name, ()):
             if self.schema.find(child_name):
                 for child in self.children(child_name, field_name, row["Id"]):
-                    self._bin(self.object(child_name), child, user_id)
+                    self._bin(self.object(child_name), child, user_id, together)
         RULES.get(owner.name, Rules()).gone(self, row, user_id)
 
     def _reparent(self, owner: ObjectType, loser_id: str, winner_id: str, user_id: str) -> None:

@@ -5,7 +5,7 @@ It must never hold a rule itself. Source: Object Reference, the page of each obj
 
 from __future__ import annotations
 
-from sandbox.salesforce import activities, business, files, mail
+from sandbox.salesforce import activities, business, event_people, events, files, invitees, mail
 from sandbox.salesforce.rules import Rules
 
 RULES: dict[str, Rules] = {
@@ -14,8 +14,22 @@ RULES: dict[str, Rules] = {
     "User": Rules(before=business.person_name),
     "Opportunity": Rules(before=business.opportunity_stage),
     "Case": Rules(before=business.case_status),
-    "Task": Rules(before=activities.task),
-    "Event": Rules(before=activities.event),
+    "Task": Rules(gather=event_people.gather, before=activities.task, after=event_people.saved, junctions=("TaskWhoIds",)),
+    "Event": Rules(
+        gather=events.gather,
+        update=events.check_update,
+        before=events.check,
+        after=events.saved,
+        gone=events.binned,
+        junctions=("EventWhoIds",),
+    ),
+    "EventRelation": Rules(
+        gather=invitees.gather,
+        before=invitees.check,
+        after=invitees.saved,
+        gone=invitees.relation_binned,
+        back=invitees.relation_back,
+    ),
     "EmailMessage": Rules(
         before=mail.check, update=mail.check_update, after=mail.saved, gone=mail.binned, junctions=tuple(mail.JUNCTIONS)
     ),

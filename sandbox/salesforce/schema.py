@@ -16,7 +16,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from functools import cache
 from pathlib import Path
@@ -40,7 +40,7 @@ SWITCHED_LENGTHS = {
     ("EmailMessage", "Headers"): ("salesforce.mail_body_length", 131072),
 }
 #: Objects whose rows the platform makes; a client may read them only.
-READ_ONLY_OBJECTS = frozenset({"Organization", "Profile", "TaskStatus"})
+READ_ONLY_OBJECTS = frozenset({"Organization", "Profile", "TaskStatus", "Calendar", "TaskRelation"})
 #: What a client may not do with an object, apart from `READ_ONLY_OBJECTS`.
 FORBIDDEN_ACTS = {
     ("User", "deletable"), ("Group", "createable"), ("Group", "updateable"), ("ContentDocument", "createable"),
@@ -141,6 +141,21 @@ class Schema:
         for changed in (names | self.hidden) - (names & self.hidden):
             self._objects[changed.lower()].changed_at = self._world.clock.now()
         self.hidden = names
+
+    def has(self, field: Field) -> bool:
+        return field.name.lower() in self._objects[field.object_name.lower()].fields
+
+    def have(self, fields: Iterable[Field], present: bool) -> None:
+        """Gives standard fields to the org or takes them away, as a setting does."""
+        for field in fields:
+            owner = self._objects[field.object_name.lower()]
+            if self.has(field) == present:
+                continue
+            if present:
+                owner.fields[field.name.lower()] = field
+            else:
+                del owner.fields[field.name.lower()]
+            owner.changed_at = self._world.clock.now()
 
     def add_field(self, object_name: str, described: Mapping[str, Any]) -> None:
         """Adds a custom field, given in describe's keys: name and type needed, the rest as a new field would have it.

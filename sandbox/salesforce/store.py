@@ -29,7 +29,7 @@ class Store:
     def __init__(self, schema: Schema) -> None:
         self._schema = schema
         self._rows: dict[str, dict[str, Row]] = {}
-        self._indexes: dict[tuple[str, str], dict[Any, dict[str, None]]] = {}
+        self._indexes: dict[tuple[str, str], tuple[Field, dict[Any, dict[str, None]]]] = {}
         self._journal: list[tuple[ObjectType, str, Row | None]] = []
 
     def get(self, object_name: str, record_id: str) -> Row | None:
@@ -58,6 +58,10 @@ class Store:
         for value in values:
             found.update(index.get(index_key(field, value), {}))
         return [rows[record_id] for record_id in found]
+
+    def values_of(self, field: Field) -> list[Any]:
+        """The values that rows have in an indexed field."""
+        return [value for value, ids in self._index(field).items() if ids]
 
     def put(self, owner: ObjectType, row: Row) -> None:
         """Writes a whole row, new or in place of the one with its Id."""
@@ -90,18 +94,17 @@ class Store:
     def _index(self, field: Field) -> dict[Any, dict[str, None]]:
         """The index of a field, built at its first use and kept from then on."""
         place = (field.object_name, field.name)
-        index = self._indexes.get(place)
-        if index is None:
-            index = self._indexes[place] = {}
+        known = self._indexes.get(place)
+        if known is None:
+            known = self._indexes[place] = (field, {})
             for row in self.all(field.object_name):
-                _enter(index, field, row)
-        return index
+                _enter(known[1], field, row)
+        return known[1]
 
     def _reindex(self, owner: ObjectType, old: Row | None, new: Row | None) -> None:
-        for (object_name, field_name), index in self._indexes.items():
+        for (object_name, field_name), (field, index) in self._indexes.items():
             if object_name != owner.name:
                 continue
-            field = owner.fields[field_name.lower()]
             if old is not None and new is not None and old.get(field_name) == new.get(field_name):
                 continue
             if old is not None and old.get(field_name) is not None:

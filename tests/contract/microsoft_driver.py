@@ -11,7 +11,8 @@ import tempfile
 from collections.abc import Callable
 from typing import Any
 
-from tests.contract.microsoft_world import ADA, CLIENT, SCOPES, SECRET, TENANT, Stand, mime
+from tests.contract.microsoft_calendar import DECEMBER, TUESDAYS, december, make, occurrence, outbox, patch
+from tests.contract.microsoft_world import ADA, BO, CLIENT, SCOPES, SECRET, TENANT, Stand, mime
 
 ME = f"/users/{ADA}"
 INBOX = f"{ME}/mailFolders/inbox/messages/delta"
@@ -83,6 +84,43 @@ def rotated(ms: Stand) -> None:
     assert ms.http.post(f"{ms.url}/{TENANT}/oauth2/v2.0/token", data=body).json()["refresh_token"] != first
 
 
+VIEW = f"{ME}/calendarView/delta?{DECEMBER}"
+
+
+def outside(ms: Stand) -> None:
+    link = ms.round(VIEW)[1]
+    made = make(ms, "January", "2027-01-05T10:00:00", "2027-01-05T11:00:00")
+    assert ms.round(link)[0] == [{"id": made["id"], "@removed": {"reason": "deleted"}}], "not told"
+
+
+def windowed(ms: Stand) -> None:
+    link = ms.round(VIEW)[1]
+    make(ms, "January", "2027-01-05T10:00:00", "2027-01-05T11:00:00")
+    assert all("@removed" in one for one in ms.round(link)[0]), "January in December"
+
+
+def stale_event(ms: Stand) -> None:
+    made = make(ms)
+    patch(ms, made["id"], {"subject": "New"})
+    patch(ms, made["id"], {"subject": "Old"}, headers={"If-Match": made["@odata.etag"]}, status=412)
+
+
+def made_once(ms: Stand) -> None:
+    assert len({make(ms, transactionId="one")["id"] for _ in range(2)}) == 1, "two events"
+
+
+def mailed(ms: Stand) -> None:
+    made = make(ms, attendees=[BO])
+    patch(ms, made["id"], {"subject": "New"})
+    assert outbox(ms) == [("invitation", ADA, [BO]), ("update", ADA, [BO])], "a mail is missing"
+
+
+def gone_day(ms: Stand) -> None:
+    made = make(ms, recurrence=TUESDAYS)
+    ms.call("DELETE", f"{ME}/events/{occurrence(ms, made['id'], '2026-12-08')}", status=204)
+    assert len(december(ms)) == 4, "still there"
+
+
 #: fact -> what drives it
 FACTS: dict[str, Callable[[Stand], Any]] = {
     "a message shows what the model knows, all of it and nothing else": whole,
@@ -96,6 +134,12 @@ FACTS: dict[str, Callable[[Stand], Any]] = {
     "every part of a batch is checked": checked,
     "a notification carries the clientState": told,
     "a refresh token is replaced on every use": rotated,
+    "the window of a calendar's delta never moves": windowed,
+    "a change outside the window of a calendar's delta is @removed": outside,
+    "a stale If-Match on an event is 412": stale_event,
+    "one transactionId makes one event": made_once,
+    "an organiser's patch mails the attendees": mailed,
+    "a cancelled occurrence is not expanded": gone_day,
 }
 
 

@@ -25,8 +25,10 @@ CLIENT, SECRET = "0f6a1d2e-5b7c-4d8e-9f10-a1b2c3d4e5f6", "only for the sandbox"
 REDIRECT = "https://localhost/connect"
 ADA, BO = "ada@example.test", "bo@example.test"
 IMMUTABLE = 'IdType="ImmutableId"'
-PERMISSIONS = ("Mail.ReadWrite", "MailboxSettings.ReadWrite", "User.Read.All")
-SCOPES = ("openid", "profile", "offline_access", "Mail.ReadWrite", "MailboxSettings.ReadWrite", "User.Read")
+PERMISSIONS = ("Mail.ReadWrite", "Calendars.ReadWrite", "MailboxSettings.ReadWrite", "User.Read.All")
+SCOPES = (
+    "openid", "profile", "offline_access", "Mail.ReadWrite", "Calendars.ReadWrite", "MailboxSettings.ReadWrite", "User.Read",
+)  # fmt: skip
 Json = dict[str, Any]
 
 
@@ -122,7 +124,7 @@ class Stand:
             world.rules, world.switches, world.clock = [], {}, WorldClock()
             world.latency_s, world.notify_delay_s = 0.0, (0.0, 0.0)
             world.random.seed(1)
-            for counter in (world.calls, world.violations, world.answers, world.validated):
+            for counter in (world.calls, world.outbox, world.violations, world.answers, world.validated):
                 counter.clear()
             microsoft.reset()
             microsoft.add_tenant(TENANT)

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from email.utils import format_datetime
 from typing import Any
 
+from tests.contract.salesforce_event_facts import EVENT_FACTS
 from tests.contract.salesforce_world import Served, part, serving
 
 Fact = Callable[[Served], bool]
@@ -103,6 +104,7 @@ FACTS: tuple[Fact, ...] = (
     a_locked_row_fails_alone,
     a_session_ends_by_not_being_used,
     a_spent_budget_is_refused,
+    *EVENT_FACTS,
 )
 
 

@@ -162,10 +162,10 @@ def test_more_than_four_requests_at_a_time_to_one_mailbox_are_throttled(ms: Stan
 
 
 def test_what_is_not_built_says_so(ms: Stand) -> None:
-    answer = ms.call("GET", f"{ME}/events", status=501)
-    assert "has not built GET /v1.0/users/ada@example.test/events" in answer.json()["error"]["message"]
+    answer = ms.call("GET", f"{ME}/contacts", status=501)
+    assert "has not built GET /v1.0/users/ada@example.test/contacts" in answer.json()["error"]["message"]
     assert ms.world.calls.snapshot()["microsoft"] == {"GET (not built)": 1}
-    assert ms.batch({"url": f"{ME}/events"}, {"method": "POST", "url": "/$batch"})["2"]["status"] == 501
+    assert ms.batch({"url": f"{ME}/contacts"}, {"method": "POST", "url": "/$batch"})["2"]["status"] == 501
 
 
 def test_the_same_seed_gives_the_same_answers(ms: Stand) -> None:

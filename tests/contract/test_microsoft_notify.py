@@ -202,7 +202,7 @@ def test_a_subscription_ends_in_time_or_by_hand(ms: Stand) -> None:
         ({"changeType": "created,moved"}, 400, "InvalidRequest"),
         ({"resourceUrl": "x"}, 400, "RequestBodyRead"),
         ({"resource": f"{ME}/mailFolders/nothing/messages"}, 404, "ErrorItemNotFound"),
-        ({"resource": f"{ME}/events"}, 501, "NotImplemented"),
+        ({"resource": f"{ME}/contacts"}, 501, "NotImplemented"),
     ],
 )
 def test_a_subscription_the_vendor_would_refuse_is_refused(ms: Stand, change: Json, status: int, code: str) -> None:

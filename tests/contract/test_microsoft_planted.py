@@ -33,6 +33,12 @@ BROKEN = {
     "batch_part_unchecked": "every part of a batch is checked",
     "client_state_left_out": "a notification carries the clientState",
     "refresh_token_kept": "a refresh token is replaced",
+    "calendar_out_of_window_left_out": "a change outside the window",
+    "calendar_window_not_baked_in": "the window of a calendar's delta",
+    "calendar_stale_if_match_accepted": "a stale If-Match on an event",
+    "calendar_transaction_id_ignored": "one transactionId makes one event",
+    "calendar_outbox_silent": "an organiser's patch mails",
+    "calendar_cancelled_occurrence_expanded": "a cancelled occurrence",
 }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import uuid
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -14,6 +14,7 @@ import requests
 from sandbox.frame import FaultRule
 from shared.core.errors import (
     BudgetSpent,
+    Bug,
     ConsentNeeded,
     Gone,
     ItemError,
@@ -509,6 +510,30 @@ def test_without_enhanced_email_a_saved_mail_is_found_by_its_last_line_for_three
     desk.org.world.clock.advance(3 * 86400 + 60)
     token = Token(desk.org, desk.org.org.issue_token(ANNA, CLIENT)["access_token"])
     assert desk.session(token).match(Question((), (), asked)).saved == {}
+
+
+def test_the_task_of_an_old_mail_is_found_although_it_is_archived(desk: Desk) -> None:
+    desk.org.org.settings.enhanced_email = False
+    mail = desk.session()
+    old = record(1, date=desk.org.world.clock.now() - timedelta(days=500))
+    saved = only(mail.save([old])).id
+    assert mail.match(Question((), (), (old.identifier,))).saved == {old.identifier: saved}
+    mail.remove(saved)
+    assert mail.match(Question((), (), (old.identifier,))).saved == {}
+
+
+# --- mistakes of our own
+
+
+def test_a_record_that_our_own_code_cannot_map_is_refused_alone(desk: Desk) -> None:
+    mail = desk.ready()
+    first, broken, third = mail.save([record(1), record(2, subject=None), record(3)])
+    assert isinstance(first, SavedMail) and isinstance(third, SavedMail)
+    assert isinstance(broken, Bug) and broken.place.startswith("salesforce_text.py:")
+    assert len(list(desk.org.org.records.store.all("EmailMessage"))) == 2
+    broken_links = record(1, links=Links(((None, None, None),)))  # type: ignore[arg-type]
+    again = mail.complete([(first.id, broken_links), (third.id, record(3))])
+    assert isinstance(again[0], Bug) and again[1] == SavedMail(third.id)
 
 
 # --- the line itself

@@ -22,7 +22,7 @@ NOT_PROMISED = frozenset(
 )
 OF_THE_OBJECT = ("name", "keyPrefix", "label", "labelPlural", "createable", "updateable", "deletable", "queryable", "mergeable")
 #: (object, field): references and values that were left out on purpose; see `make_fields`.
-LEFT_OUT = {("Event", "WhatId"), ("Event", "OwnerId"), ("Event", "RecurrenceTimeZoneSidKey")}
+LEFT_OUT = {("Event", "WhatId"), ("Event", "RecurrenceTimeZoneSidKey")}
 
 
 @pytest.fixture(scope="module")

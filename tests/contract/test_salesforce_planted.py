@@ -29,6 +29,13 @@ BROKEN = {
     "locked_row_written": "a_locked_row_fails_alone",
     "old_session_accepted": "a_session_ends_by_not_being_used",
     "spent_budget_ignored": "a_spent_budget_is_refused",
+    "events_multiday_accepted": "an_event_of_two_days_needs_the_setting",
+    "events_double_key_accepted": "a_second_event_with_the_key_names_the_first",
+    "events_child_not_created": "an_invited_user_gets_a_child_event",
+    "events_child_stays_behind": "a_child_event_follows_its_parent",
+    "events_invitee_of_a_child_accepted": "a_child_event_has_no_invitees",
+    "events_deleted_left_out": "query_all_tells_what_was_deleted",
+    "events_flow_without_stamp": "a_flow_moves_the_stamp_again",
 }
 UNPATCHED = "unpatched"
 
