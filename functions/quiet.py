@@ -15,9 +15,9 @@ def quietly[T](work: Callable[[], T], *, told: tuple[type[Exception], ...] = ())
     """The result of the work. Raises Failed, and what is to be `told` to the caller as it is."""
     try:
         return work()
-    except (Failed, *told):
-        raise
     except Exception as problem:
+        if isinstance(problem, (Failed, *told)):
+            raise
         from shared.core.errors import Bug, SyncError
         from shared.settings import SettingsError
 

@@ -190,7 +190,13 @@ class Sent:
 
 
 class Provider(Protocol):
-    """One side of two-way sync. Reports and takes canonical items; a batch answers each write in order, errors included."""
+    """One side of two-way sync. Reports and takes items; a batch answers each write in order, errors included. Between the
+    call of `write` and its end, answered or not, less time passes than a lease lives."""
+
+    @property
+    def keyed(self) -> bool:
+        """Whether items carry our key here. Where not, an item we made and never heard of again is looked up."""
+        ...
 
     def changes(self, kind: str, cursor: str | None) -> Page:
         """The page after `cursor`; None begins a full listing. Raises CursorExpired."""
@@ -201,11 +207,15 @@ class Provider(Protocol):
         ...
 
     def find(self, kind: str, keys: Sequence[str]) -> Mapping[str, Seen]:
-        """Items that carry our keys, by key."""
+        """Items that carry our keys, by key. Asked only where `keyed`."""
         ...
 
-    def twins(self, item: Item) -> Sequence[Seen]:
-        """Items with the same natural key, oldest first."""
+    def made_since(self, kind: str, since: datetime) -> Sequence[Seen]:
+        """Items that were made by the user as whom we write, at `since` or later, and are there. Asked only where not `keyed`."""
+        ...
+
+    def twins(self, items: Sequence[Item]) -> Sequence[Sequence[Seen]]:
+        """For each the items with the same natural key, oldest first."""
         ...
 
     def write(self, sends: Sequence[Send]) -> Sequence[Sent | ItemError]: ...
@@ -305,7 +315,7 @@ class Question:
 @dataclass(frozen=True)
 class Matches:
     """`cases` by number without leading zeros; `saved`: identifier -> record id of the oldest mail record that has it;
-    `broken`: addresses of records that our own code could not read."""
+    `broken`: what of the question (addresses, case numbers, identifiers) our own code could not ask or not read."""
 
     people: tuple[Person, ...] = ()
     opportunities: tuple[Opportunity, ...] = ()
@@ -335,12 +345,17 @@ class MailCrm(Protocol):
         """Adds to records that stand (id, record) whatever of `save` is missing; answers in order."""
         ...
 
-    def files(self, record_ids: Sequence[str]) -> Mapping[str, Sequence[tuple[str, int]]]:
-        """Record id -> (file name, bytes) of each file linked to it."""
+    def files(self, record_ids: Sequence[str]) -> Mapping[str, Sequence[tuple[str, int]] | Bug]:
+        """Record id -> (file name, bytes) of each file linked to it; a Bug where our own code could not read one of them."""
+        ...
+
+    def file_name(self, name: str) -> str:
+        """The name by which `files` tells a file that was attached under `name`: a CRM may not take every name."""
         ...
 
     def attach(self, record_ids: Sequence[str], name: str, content_type: str, stream: Stream) -> None:
-        """Uploads one file and links it to the records; the first is linked in the same breath as it is made."""
+        """Uploads one file and links it to the records; the first is linked in the same breath as it is made, where that can
+        be. Raises Stale where it has to be sent once more, from its beginning."""
         ...
 
     def remove(self, record_id: str) -> None:

@@ -242,9 +242,20 @@ class Wire:
         tenant = self.settings.tenant
         rung = sweep(
             self.store, self.bell, self.clock, self.tenant_place(),
-            lambda minute: directory.due(self.store, tenant, minute), slots=directory.SLOTS,
+            lambda minute: filter(self._is_due, directory.due(self.store, tenant, minute)), slots=directory.SLOTS,
         )  # fmt: skip
         log.info(json.dumps({"event": "sweep", "rung": rung}))
+
+    def _is_due(self, mailbox: MailboxKey) -> bool:
+        """Whether the mailbox's interval is over, give or take the minute of its slot."""
+        from shared.session.records import STATE, moment_of, read
+
+        state = self.store.get(self.mailbox_place(mailbox), STATE)
+        pulled_at = read(state).get("pulled_at") if state is not None else None
+        if not pulled_at:
+            return True
+        interval = timedelta(seconds=self.profiles.of(mailbox)["interval_s"])
+        return self.clock.now() - moment_of(pulled_at) >= interval - timedelta(minutes=2)
 
     def poll(self) -> None:
         """Asks each org that is connected as a whole what changed, as its poller; one line for each."""

@@ -26,6 +26,7 @@ from shared.core.errors import RowChanged, RowExists
 from shared.core.keys import mailbox_key
 from shared.ports import MAX_COMMIT, Clock, Delete, Insert, LinkStore, MailboxKey, Place, Put, Row, TenantId, Write
 from shared.session import lease, records
+from shared.session.claims import Claims
 from shared.session.run import new_state
 
 Vendor = Literal["microsoft"]
@@ -186,14 +187,25 @@ def disconnect(store: LinkStore, clock: Clock, secret: bytes, tenant: TenantId, 
         _delete(store, place, [row.key for row in store.scan(place)])
     _delete(store, Place("state", tenant, "tenant", "settings"), [user_layer(key)])
     if entry is not None:
-        org = Place("state", tenant, "org", entry.org)
-        _delete(store, org, [row.key for row in store.scan(org, *records.every("holder")) if row.key.endswith(f"_{key}")])
+        _leave_claims(store, clock, Place("state", tenant, "org", entry.org), key)
     if under_way:
         return False
     if entry is not None:
         _delete_entry(store, secret, tenant, entry)
     _delete(store, state, [records.LEASE])
     return True
+
+
+def _leave_claims(store: LinkStore, clock: Clock, org: Place, mailbox: MailboxKey) -> None:
+    """The mailbox holds no record any more. A record whose last holder it was stays: nobody took it back."""
+    claims = Claims(store, org, mailbox)
+    for row in list(store.scan(org, *records.every("holder"))):
+        if row.key.endswith(f"_{mailbox}"):
+            if (claim := row.value.get("claim")) is not None:
+                left = claims.leave(str(claim), clock.now())
+                if left.state == "mine":
+                    claims.release([left])
+            _delete(store, org, [row.key])
 
 
 def _fence(store: LinkStore, clock: Clock, state: Place) -> bool:

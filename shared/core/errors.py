@@ -6,7 +6,7 @@
       LeaseLost        stop silently: somebody else holds the mailbox
       CursorExpired    that stream is listed in full
       ItemError        Stale  Gone  Refused  Bug                           this item only
-      MailboxError     ConsentNeeded  MailboxMissing  DeletesHeld          this mailbox waits for a person
+      MailboxError     ConsentNeeded  MailboxMissing                       this mailbox waits for a person
       OrgError         OrgConsentNeeded  OrgApiDisabled                    every mailbox of the org waits
       StoreError       RowExists  RowChanged  RowTooLarge  NewerRow        a row of our own state
 
@@ -17,8 +17,12 @@ any of them may be logged or stored as it is. Sentences for people are made from
 from __future__ import annotations
 
 import traceback
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import PurePath
+
+#: where our own code lies
+_OURS = PurePath(__file__).parents[1]
 
 
 class SyncError(Exception):
@@ -109,7 +113,8 @@ class Refused(ItemError):
 
 
 class Bug(ItemError):
-    """Our own code raised on this item. `kind` is the exception's class name, `place` is file:line; never its text."""
+    """Our own code raised on this item. `kind` is the exception's class name, `place` is file:line in our own code, where
+    the exception passed through it; never its text."""
 
     code = "item.bug"
 
@@ -121,8 +126,20 @@ class Bug(ItemError):
     @classmethod
     def of(cls, problem: Exception) -> Bug:
         """An unexpected exception as the error of the item it was raised for."""
-        frame = traceback.extract_tb(problem.__traceback__)[-1]
+        frames = traceback.extract_tb(problem.__traceback__)
+        own = [frame for frame in frames if PurePath(frame.filename).is_relative_to(_OURS)]
+        frame = (own or frames)[-1]
         return cls(type(problem).__name__, f"{PurePath(frame.filename).name}:{frame.lineno}")
+
+
+def bug_or[T](make: Callable[[], T]) -> T | Bug:
+    """What `make` makes of one item; a mistake of our own in it is the item's Bug. What was raised on purpose goes on."""
+    try:
+        return make()
+    except SyncError:
+        raise
+    except Exception as problem:  # noqa: BLE001 - one item's; whoever asked holds that item alone
+        return Bug.of(problem)
 
 
 class MailboxError(SyncError):
@@ -135,10 +152,6 @@ class ConsentNeeded(MailboxError):
 
 class MailboxMissing(MailboxError):
     code = "mailbox.missing"
-
-
-class DeletesHeld(MailboxError):
-    code = "mailbox.deletes_held"
 
 
 class OrgError(SyncError):

@@ -30,7 +30,7 @@ def state_matches(given: str, webhook_secrets: tuple[bytes, ...], mailbox: str, 
     """Whether `given` is the client state under any valid secret; compared in constant time."""
     matched = False
     for secret in webhook_secrets:
-        matched |= hmac.compare_digest(client_state(secret, mailbox, generation).encode(), given.encode())
+        matched |= hmac.compare_digest(client_state(secret, mailbox, generation).encode(), given.encode("utf-8", "replace"))
     return matched
 
 

@@ -52,7 +52,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("attachment_max_mb", "number", 25, "Largest attachment that is saved, in MB", low=1, high=150),
     Setting("clones", "switch", True, "Allow a copy of a mail for each further record",
             seed="Allow creating email duplicates in Salesforce"),
-    Setting("interval_s", "number", 1800, "Seconds between sessions without a notification", low=300, high=86400,
+    Setting("interval_s", "number", 1800, "Seconds between sessions without a notification", low=1800, high=86400,
             seed="Synchronization interval (in seconds)"),
 )  # fmt: skip
 

@@ -65,8 +65,11 @@ class Filters:
     """The internal filter and the three blocklist layers of one mailbox, ready to ask. Addresses in lower case."""
 
     def __init__(self, profile: Profile, own_addresses: Iterable[str]) -> None:
-        self._internal = frozenset(entry.lower() for entry in profile["internal_domains"])
-        self._own = frozenset(address.lower() for address in own_addresses)
+        own = [address.lower() for address in own_addresses]
+        # the company's domains, and at least that of the mailbox itself, so that every copy of a mail is judged alike
+        home = {own[0].rpartition("@")[2]} - FREE_MAIL if own else set()
+        self._internal = frozenset(entry.lower() for entry in profile["internal_domains"]) | home
+        self._own = frozenset(own)
         allowed = {entry.lower() for entry in profile["user_allowed"]}
         company = {entry.lower() for entry in profile["blocklist"]} - allowed
         self._blocked = frozenset(company | {entry.lower() for entry in profile["user_blocklist"]})

@@ -6,6 +6,8 @@ Rules that hold here (design sections 5 to 7; behaviour.md 0.13):
 - A save answers row by row. A row that was locked is tried once more at once; what is locked still is `Stale`: the mail stays
   open and its next session tries again. Nothing waits here.
 - Once rows stand, no later trouble may lose their ids: a relation that could not be written leaves the mail incomplete.
+- A mistake of our own at one record or one row of an answer is that one's Bug, and the others go on. Everything of a record
+  is made before it is written, so that such a mistake leaves none behind.
 - Where Salesforce does not know a field for this user that the org's description has, the user gets a description of their
   own and the work is done once more.
 
@@ -18,15 +20,19 @@ Source: REST API Developer Guide, "sObject Collections", "Composite", "Insert or
 from __future__ import annotations
 
 import contextlib
+import json
+import logging
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from email.utils import format_datetime
+from functools import partial
 from typing import Any, TypeVar
 
 import requests
 
-from shared.core.errors import Gone, ItemError, Refused, Retry, SyncError
+from shared.core.errors import Bug, Gone, ItemError, Refused, Retry, Stale, SyncError, bug_or
 from shared.core.mail import MailRecord
 from shared.crm import salesforce_ask, salesforce_files, salesforce_map, salesforce_task
 from shared.crm.budget import Budget
@@ -39,10 +45,16 @@ BATCH = 200
 ID = 15  #: an id's own characters; three more only repeat their case
 #: what Salesforce says where our description shows more than this user may see.
 NOT_SEEN = frozenset({"refused.invalid_field", "refused.invalid_type", "refused.invalid_field_for_insert_update"})
+DOCUMENT = "@{version.records[0].ContentDocumentId}"
 OBJECTS = {"02s": "EmailMessage", "00T": "Task"}
 
 T = TypeVar("T")
 Seen = Mapping[str, Described]
+Row = Mapping[str, Any]
+Key = tuple[str, str, str]  #: (mail, person, role): what makes a relation
+Made = tuple[Row, ...]  #: relations that still lack the id of their mail
+
+log = logging.getLogger("mailspan")
 
 
 class SalesforceMail:
@@ -72,19 +84,24 @@ class SalesforceMail:
         self._schema.refresh(list(self._seen()), self._user_id, self._describe)
         return found
 
-    def files(self, record_ids: Sequence[str]) -> Mapping[str, Sequence[tuple[str, int]]]:
+    def files(self, record_ids: Sequence[str]) -> Mapping[str, Sequence[tuple[str, int]] | Bug]:
         if not record_ids:
             return {}
         head = (
             "SELECT LinkedEntityId, ContentDocument.Title, ContentDocument.FileExtension, ContentDocument.ContentSize, "
             "ContentDocument.LatestPublishedVersion.PathOnClient FROM ContentDocumentLink WHERE "
         )
-        statements = [("files", soql) for soql in salesforce_ask.packed(head, ["LinkedEntityId"], record_ids, "")]
+        ids = map(salesforce_ask.literal, record_ids)
+        statements = [("files", soql) for soql in salesforce_ask.packed(head, ["LinkedEntityId"], ids, "")]
         found: dict[str, list[tuple[str, int]]] = {record_id[:ID]: [] for record_id in record_ids}
+        broken: dict[str, Bug] = {}
         for row in self._client.ask(statements)["files"]:
-            document = row["ContentDocument"]
-            found[row["LinkedEntityId"][:ID]].append((salesforce_files.name_of(document), int(document["ContentSize"] or 0)))
-        return {record_id: found[record_id[:ID]] for record_id in record_ids}
+            record_id, file = row["LinkedEntityId"][:ID], bug_or(partial(salesforce_files.file_of, row))
+            if isinstance(file, Bug):
+                broken[record_id] = file
+            else:
+                found[record_id].append(file)
+        return {record_id: broken.get(record_id[:ID]) or found[record_id[:ID]] for record_id in record_ids}
 
     # --- writing -----------------------------------------------------------------------------------------------------
 
@@ -98,49 +115,68 @@ class SalesforceMail:
             written = self._with_schema(lambda seen: self._written(records, seen))
         except Refused as refusal:  # of the whole call, although this user's own description was asked for
             return [refusal for _ in records]
-        standing = [(one, record) for one, record in zip(written, records, strict=True) if isinstance(one, str)]
-        failed = self._related(
-            {
-                (record_id, relation): None
-                for record_id, record in standing
-                if record_id.startswith("02s")
-                for relation in salesforce_map.sender_relations(record)
-            }
-        )
-        return [SavedMail(one, complete=one not in failed) if isinstance(one, str) else answered(one) for one in written]
+        failed = self._related((one, row) for one, relations in written if isinstance(one, str) for row in relations)
+        return [SavedMail(one, complete=one not in failed) if isinstance(one, str) else answered(one) for one, _ in written]
 
     def complete(self, saved: Sequence[tuple[str, MailRecord]]) -> Sequence[SavedMail | ItemError]:
         """One call to look and one to add; a Task has nothing to add. A relation that is refused refuses its mail."""
         mails = [record_id for record_id, _ in saved if record_id.startswith("02s")]
         if not mails:
             return [SavedMail(record_id) for record_id, _ in saved]
-        there, linked = self._standing(mails)
-        failed = self._related(
-            {
-                (record_id, relation): None
-                for record_id, record in saved
-                if record_id in there
-                for relation in salesforce_map.relations(record)
-                if (record_id, *relation[:2]) not in linked
-            }
-        )
-        return [self._completed(record_id, there, failed) for record_id, _ in saved]
+        there, linked, unread = self._standing(mails)
+        wanted = [
+            bug_or(partial(_every_relation, record)) if record_id in there and record_id not in unread else ()
+            for record_id, record in saved
+        ]
+        made = zip(saved, wanted, strict=True)
+        missing = ((record_id, row) for (record_id, _), rows in made if not isinstance(rows, Bug) for row in rows)
+        failed = {**self._related(missing, linked), **unread}
+        return [
+            rows if isinstance(rows, Bug) else self._completed(record_id, there, failed)
+            for (record_id, _), rows in zip(saved, wanted, strict=True)
+        ]
+
+    def file_name(self, name: str) -> str:
+        return salesforce_files.stored_name(name)
 
     def attach(self, record_ids: Sequence[str], name: str, content_type: str, stream: Stream) -> None:
-        """One call; with further records two. Raises Refused where a record takes no files."""
+        """One call; with further records two. Raises Refused where a record takes no files, Stale where the file has to be
+        sent once more from its beginning: then it goes the way that is left."""
         first, *others = dict.fromkeys(record_ids)
-        upload = salesforce_files.Upload(salesforce_files.version_fields(name, first), content_type, stream)
-        version = self._client.upload("sobjects/ContentVersion", upload, upload.content_type)["id"]
-        query = f"query?q=SELECT%20ContentDocumentId%20FROM%20ContentVersion%20WHERE%20Id%20%3D%20%27{version}%27"
-        for start in range(0, len(others), PARTS - 1):
+        apart = first[:3] in self._schema.no_place
+        upload = salesforce_files.Upload(salesforce_files.version_fields(name, "" if apart else first), content_type, stream)
+        try:
+            version = self._client.upload("sobjects/ContentVersion", upload, upload.content_type)["id"]
+        except (Gone, Refused) as refusal:
+            if apart or not salesforce_files.is_no_place(refusal):
+                raise
+            self._schema.no_place.add(first[:3])
+            raise Stale from None
+        self._link(version, [first, *others] if apart else others, owner=first if apart else "")
+
+    def _link(self, version: str, record_ids: Sequence[str], *, owner: str) -> None:
+        """Links a file to records. One that its `owner` ("" = it has one already) refuses is taken back, or nobody saw it."""
+        for start in range(0, len(record_ids), PARTS - 1):
+            some = record_ids[start : start + PARTS - 1]
             links = [
                 Part("POST", "sobjects/ContentDocumentLink", {
-                    "ContentDocumentId": "@{version.records[0].ContentDocumentId}", "LinkedEntityId": other, "ShareType": "V",
+                    "ContentDocumentId": DOCUMENT, "LinkedEntityId": one, "ShareType": "V",
                 })
-                for other in others[start : start + PARTS - 1]
+                for one in some
             ]  # fmt: skip
-            for reply in self._client.composite([Part("GET", query, name="version"), *links]):
-                self._client.expect(reply)
+            for one, reply in zip(["", *some], self._client.composite([_document(version), *links]), strict=True):
+                try:
+                    self._client.expect(reply)
+                except SyncError:
+                    if one == owner != "":
+                        self._take_back(version, owner)
+                    raise
+
+    def _take_back(self, version: str, owner: str) -> None:
+        """The next file tries again what was refused: perhaps it was this record alone."""
+        self._schema.no_place.discard(owner[:3])
+        with contextlib.suppress(SyncError):
+            self._client.composite([_document(version), Part("DELETE", f"sobjects/ContentDocument/{DOCUMENT}")])
 
     def remove(self, record_id: str) -> None:
         self._client.call("DELETE", f"sobjects/{OBJECTS[record_id[:3]]}/{record_id}")
@@ -182,16 +218,22 @@ class SalesforceMail:
 
     def _asked(self, question: Question, seen: Seen) -> Matches:
         asked = salesforce_ask.statements(question, seen, user_id=self._user_id, now=self._clock.now())
-        rows = self._client.ask(asked.asked)
+        rows = self._client.ask(asked.asked, archived=salesforce_ask.ARCHIVED)
         self.left_out.update(asked.left_out)
-        return salesforce_ask.matches(question, rows, seen)
+        found, nobodys = salesforce_ask.matches(question, rows, seen)
+        for bug in nobodys:
+            log.error(json.dumps({"event": "row left out", "kind": bug.kind, "place": bug.place}))
+        return replace(found, broken={**asked.broken, **found.broken})
 
-    def _written(self, records: Sequence[MailRecord], seen: Seen) -> list[str | SyncError]:
-        """Record id or error of each. Raises where none stands and the cause is not the mail's."""
-        if "Task" in seen:
-            rows = [salesforce_task.task(record, seen["Task"], self._closing_status()) for record in records]
-        else:
-            rows = [salesforce_map.email_message(record, seen["EmailMessage"]) for record in records]
+    def _written(self, records: Sequence[MailRecord], seen: Seen) -> list[tuple[str | SyncError, Made]]:
+        """Record id or error of each, and the relations that follow it. Raises what is no single mail's fault."""
+        status = self._closing_status() if "Task" in seen else ""
+        made = [bug_or(partial(_made, record, seen, status)) for record in records]
+        sound = [one for one in made if not isinstance(one, Bug)]
+        results = iter(self._rows_written([row for row, _ in sound]) if sound else ())
+        return [(one, ()) if isinstance(one, Bug) else (next(results), one[1]) for one in made]
+
+    def _rows_written(self, rows: Sequence[Row]) -> list[str | SyncError]:
         results = self._collection(rows)
         locked = [number for number, one in enumerate(results) if isinstance(one, Retry)]
         if locked:
@@ -204,34 +246,40 @@ class SalesforceMail:
                     raise one
         return results
 
-    def _collection(self, rows: Sequence[Mapping[str, Any]]) -> list[str | SyncError]:
+    def _collection(self, rows: Sequence[Row]) -> list[str | SyncError]:
         answer = self._client.call("POST", "composite/sobjects", {"allOrNone": False, "records": rows})
-        return [one["id"] if one.get("success") else row_error(one, self._clock.now()) for one in answer]
+        now = self._clock.now()
+        return [one["id"] if one.get("success") else bug_or(partial(row_error, one, now)) for one in answer]
 
-    def _related(self, wanted: Mapping[tuple[str, salesforce_map.Relation], None]) -> dict[str, SyncError]:
-        """Writes relations; answers the mails of which one could not be written, with the error."""
+    def _related(self, wanted: Iterable[tuple[str, Row]], linked: frozenset[Key] = frozenset()) -> dict[str, SyncError]:
+        """Writes the relations of mails (by id) that are not `linked`, each once; answers the mails of which one could not be
+        written, with the error."""
         failed: dict[str, SyncError] = {}
-        pairs = list(wanted)
+        rows = {(one, row["RelationId"], row["RelationType"]): {**row, "EmailMessageId": one} for one, row in wanted}
+        pairs = [(key, row) for key, row in rows.items() if key not in linked]
         for start in range(0, len(pairs), BATCH):
             some = pairs[start : start + BATCH]
             results: Sequence[str | SyncError]
             try:
-                results = self._collection([salesforce_map.relation_row(record_id, one) for record_id, one in some])
+                results = self._collection([row for _, row in some])
             except SyncError as problem:
                 results = [problem for _ in some]
-            failed |= {pair[0]: one for pair, one in zip(some, results, strict=True) if isinstance(one, SyncError)}
+            failed |= {key[0]: one for (key, _), one in zip(some, results, strict=True) if isinstance(one, SyncError)}
         return failed
 
-    def _standing(self, mails: Sequence[str]) -> tuple[frozenset[str], frozenset[tuple[str, str, str]]]:
-        """Which mails are there, and (mail, person, role) of the relations they have."""
+    def _standing(self, mails: Sequence[str]) -> tuple[frozenset[str], frozenset[Key], Mapping[str, Bug]]:
+        """Which mails are there, the relations they have, and the mails of which a relation could not be read."""
         heads = {
             "mails": ("SELECT Id FROM EmailMessage WHERE ", "Id"),
             "links": ("SELECT EmailMessageId, RelationId, RelationType FROM EmailMessageRelation WHERE ", "EmailMessageId"),
         }
-        asked = [(n, s) for n, (head, field) in heads.items() for s in salesforce_ask.packed(head, [field], mails, "")]
+        ids = [salesforce_ask.literal(mail_id) for mail_id in mails]
+        asked = [(n, s) for n, (head, field) in heads.items() for s in salesforce_ask.packed(head, [field], ids, "")]
         rows = self._client.ask(asked)
-        links = ((row["EmailMessageId"], row["RelationId"] or "", row["RelationType"]) for row in rows["links"])
-        return frozenset(row["Id"] for row in rows["mails"]), frozenset(links)
+        links = [(row["EmailMessageId"], bug_or(partial(_linked, row))) for row in rows["links"]]
+        unread = {mail_id: one for mail_id, one in links if isinstance(one, Bug)}
+        there = frozenset(row["Id"] for row in rows["mails"])
+        return there, frozenset(one for _, one in links if not isinstance(one, Bug)), unread
 
     @staticmethod
     def _completed(record_id: str, there: frozenset[str], failed: Mapping[str, SyncError]) -> SavedMail | ItemError:
@@ -243,9 +291,32 @@ class SalesforceMail:
     def _closing_status(self) -> str:
         """The org's own word for a completed task, asked once a session; the vendor's where it cannot be read."""
         if not self._status:
-            rows: Sequence[Mapping[str, Any]] = ()
+            rows: Sequence[Row] = ()
             with contextlib.suppress(Refused):
                 soql = "SELECT ApiName, MasterLabel, SortOrder FROM TaskStatus WHERE IsClosed = true"
                 rows = self._client.ask([("statuses", soql)])["statuses"]
             self._status = salesforce_task.closing_status(rows)
         return self._status
+
+
+def _document(version: str) -> Part:
+    """Asks for the file of an upload; later parts name it as DOCUMENT."""
+    query = f"query?q=SELECT%20ContentDocumentId%20FROM%20ContentVersion%20WHERE%20Id%20%3D%20%27{version}%27"
+    return Part("GET", query, name="version")
+
+
+def _made(record: MailRecord, seen: Seen, status: str) -> tuple[Row, Made]:
+    """What is written of a record: its own row, and the relations that a create cannot carry."""
+    if "Task" in seen:
+        return salesforce_task.task(record, seen["Task"], status), ()
+    row = salesforce_map.email_message(record, seen["EmailMessage"])
+    return row, salesforce_map.relation_rows(salesforce_map.sender_relations(record))
+
+
+def _every_relation(record: MailRecord) -> Made:
+    """The relations that an EmailMessage ought to have."""
+    return salesforce_map.relation_rows(salesforce_map.relations(record))
+
+
+def _linked(row: Row) -> Key:
+    return row["EmailMessageId"], row["RelationId"] or "", row["RelationType"]

@@ -6,19 +6,24 @@ Rules that hold here:
 - A statement stays below `STATEMENT` characters; longer lists become more statements.
 - Text is compared in SOQL without regard to case; where case matters (Message-IDs) the rows are looked at again.
 - Numbers of cases are padded to eight digits by default: both forms are asked for.
+- What our own code cannot ask, or a row that it cannot read, breaks the addresses, numbers and identifiers concerned, and no
+  others. Whom a row concerns is seen from its values as they came, compared as loosely as Salesforce does; a row that
+  concerns nothing of the question could have linked nobody. It is left out and told of.
 
 Source: SOQL and SOSL Reference, "WHERE", "Semi-Joins with IN", "SOQL Limits"; Object Reference, pages of the objects.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, Literal, cast
 
 from simple_salesforce.format import quote_soql_value
 
+from shared.core.errors import Bug, bug_or
 from shared.core.match import Case, Opportunity, Person
 from shared.crm import salesforce_map, salesforce_task
 from shared.crm.salesforce_text import line
@@ -30,8 +35,11 @@ LITERAL = 1_000
 CASE_DIGITS = 8
 TASKS_BACK = timedelta(days=3)
 MOST_TASKS = 2_000
+#: objects of which also archived records are asked for: the Task of a mail of last year is archived soon after it is made
+ARCHIVED = ("Task",)
 
-Rows = Mapping[str, Sequence[Mapping[str, Any]]]
+Row = Mapping[str, Any]
+Rows = Mapping[str, Sequence[Row]]
 Kind = Literal["Contact", "Lead", "User"]
 
 #: kind -> further fields to read, further condition
@@ -46,10 +54,33 @@ USER_EMAILS = ("Email",)
 
 @dataclass(frozen=True)
 class Statements:
-    """`asked`: (object, SOQL); `left_out`: objects that could not be asked."""
+    """`asked`: (object, SOQL); `left_out`: objects that could not be asked; `broken`: what our own code could not ask."""
 
     asked: tuple[tuple[str, str], ...]
     left_out: tuple[str, ...]
+    broken: Mapping[str, Bug]
+
+
+@dataclass
+class _Sorting:
+    """Keeps apart what was made and the Bugs. `nobodys`: those that concern nothing that was asked."""
+
+    broken: dict[str, Bug] = field(default_factory=dict)
+    nobodys: list[Bug] = field(default_factory=list)
+
+    def each[I, M](self, items: Iterable[I], make: Callable[[I], M], concerned: Callable[[I], Iterable[str]]) -> list[M]:
+        """What `make` makes of the items; of one that it makes nothing of, what it concerns is broken."""
+        found: list[M] = []
+        for one in items:
+            made = bug_or(partial(make, one))
+            if not isinstance(made, Bug):
+                found.append(made)
+                continue
+            keys = list(concerned(one))
+            self.broken.update(dict.fromkeys(keys, made))
+            if not keys:
+                self.nobodys.append(made)
+        return found
 
 
 def objects(*, enhanced: bool) -> tuple[str, ...]:
@@ -60,32 +91,78 @@ def objects(*, enhanced: bool) -> tuple[str, ...]:
 def statements(question: Question, schema: Mapping[str, Described], *, user_id: str, now: datetime) -> Statements:
     """What is asked for a question; nothing for an empty one."""
     wanted: list[tuple[str, list[str]]] = []
+    sorting = _Sorting()
     if question.addresses:
-        wanted += [(kind, list(_people(kind, question.addresses, schema[kind]))) for kind in PEOPLE]
+        addresses = sorting.each(question.addresses, literal, _itself)
+        wanted += [(kind, list(_people(kind, addresses, schema[kind]))) for kind in PEOPLE]
         if question.opportunities:
-            wanted.append(("Opportunity", list(_opportunities(question.addresses, schema))))
+            wanted.append(("Opportunity", list(_opportunities(addresses, schema))))
     if question.case_numbers:
-        wanted.append(("Case", list(_cases(question.case_numbers, schema["Case"]))))
+        forms = sorting.each(question.case_numbers, _number_forms, _itself)
+        wanted.append(("Case", list(_cases(forms, schema["Case"]))))
     if question.identifiers:
-        wanted.append(_saved(question.identifiers, schema, user_id, now))
+        form = partial(_identifier_literal, schema=schema)
+        identifiers = sorting.each(question.identifiers, form, _itself)
+        wanted.append(_saved(identifiers, schema, user_id, now))
     return Statements(
-        tuple((name, soql) for name, soqls in wanted for soql in soqls), tuple(name for name, soqls in wanted if not soqls)
+        tuple((name, soql) for name, soqls in wanted for soql in soqls),
+        tuple(name for name, soqls in wanted if not soqls),
+        sorting.broken,
     )
 
 
-def matches(question: Question, rows: Rows, schema: Mapping[str, Described]) -> Matches:
-    """The answer of the rows, by object."""
-    people = {str(row["Id"]): _person(kind, row, schema[kind]) for kind in PEOPLE for row in rows.get(kind, ())}
-    opportunities = {
-        str(row["Id"]): Opportunity(row["Id"], row["AccountId"] or "", row["OwnerId"], row["CreatedDate"])
-        for row in rows.get("Opportunity", ())
-    }
-    return Matches(
-        tuple(people.values()),
-        tuple(opportunities.values()),
-        _cases_by_number(rows.get("Case", ())),
-        _saved_by_identifier(question.identifiers, rows, schema),
-    )
+def matches(question: Question, rows: Rows, schema: Mapping[str, Described]) -> tuple[Matches, Sequence[Bug]]:
+    """The answer of the rows, by object; and the Bugs of rows that concern nothing of the question."""
+    sorting = _Sorting()
+    people: dict[str, Person] = {}
+    for kind in PEOPLE:
+        person, said = partial(_person, kind, described=schema[kind]), partial(_addresses_in, question.addresses)
+        people |= {one.id: one for one in sorting.each(rows.get(kind, ()), person, said)}
+    of_account = partial(_addresses_of_account, people.values())
+    opportunities = {one.id: one for one in sorting.each(rows.get("Opportunity", ()), _opportunity, of_account)}
+    cases: dict[str, Case] = {}
+    for case in sorted(sorting.each(rows.get("Case", ()), _case, partial(_numbers_in, question)), key=lambda one: one.id):
+        cases.setdefault(case.number, case)
+    saved = _saved_by_identifier(question.identifiers, rows, schema, sorting)
+    return Matches(tuple(people.values()), tuple(opportunities.values()), cases, saved, sorting.broken), sorting.nobodys
+
+
+def _itself(asked: str) -> tuple[str]:
+    return (asked,)
+
+
+def _addresses_in(asked: Iterable[str], row: Row) -> list[str]:
+    said = {value.strip().lower() for value in row.values() if isinstance(value, str)}
+    return [address for address in asked if address in said]
+
+
+def _addresses_of_account(people: Iterable[Person], row: Row) -> list[str]:
+    return [address for one in people if one.account and one.account == row.get("AccountId") for address in one.addresses]
+
+
+def _numbers_in(question: Question, row: Row) -> list[str]:
+    said = {value.lstrip("0") for value in row.values() if isinstance(value, str)}
+    return [number for number in question.case_numbers if number in said]
+
+
+def literal(value: str) -> str:
+    """The value as it stands in a statement; "" for what no record can hold, which would get the statement refused."""
+    return "" if len(value) > LITERAL or value != line(value) else quote_soql_value(value)
+
+
+def _number_forms(number: str) -> dict[str, None]:
+    return dict.fromkeys((literal(number), literal(number.zfill(CASE_DIGITS))))
+
+
+def _identifier_form(identifier: str, schema: Mapping[str, Described]) -> str:
+    """An identifier as a saved mail keeps it."""
+    described = schema.get("EmailMessage")
+    return salesforce_map.identifier(identifier, described) if described and described.exists else line(identifier)
+
+
+def _identifier_literal(identifier: str, schema: Mapping[str, Described]) -> str:
+    form = _identifier_form(identifier, schema)
+    return literal(form) if form else ""
 
 
 def _people(kind: str, addresses: Sequence[str], described: Described) -> Iterator[str]:
@@ -107,38 +184,34 @@ def _opportunities(addresses: Sequence[str], schema: Mapping[str, Described]) ->
         yield from packed(head, asked, addresses, ")")
 
 
-def _cases(numbers: Sequence[str], described: Described) -> Iterator[str]:
+def _cases(numbers: Iterable[Iterable[str]], described: Described) -> Iterator[str]:
     asked = described.filterable(["CaseNumber"])
     if asked:
-        both = dict.fromkeys(form for number in numbers for form in (number, number.zfill(CASE_DIGITS)))
+        both = dict.fromkeys(form for forms in numbers for form in forms)
         read = [name for name in ("Id", "CaseNumber", "AccountId") if name == "Id" or name in described.fields]
-        yield from packed(f"SELECT {', '.join(read)} FROM Case WHERE ", asked, tuple(both), "")
+        yield from packed(f"SELECT {', '.join(read)} FROM Case WHERE ", asked, both, "")
 
 
 def _saved(identifiers: Sequence[str], schema: Mapping[str, Described], user_id: str, now: datetime) -> tuple[str, list[str]]:
     if "Task" in schema:
         since = salesforce_map.moment(now - TASKS_BACK)
         soql = (
-            "SELECT Id, Description, CreatedDate FROM Task WHERE TaskSubtype = 'Email' AND CreatedById = "
+            "SELECT Id, Description, CreatedDate FROM Task WHERE TaskSubtype = 'Email' AND IsDeleted = false AND CreatedById = "
             f"{quote_soql_value(user_id)} AND CreatedDate >= {since} ORDER BY CreatedDate DESC LIMIT {MOST_TASKS}"
         )
         return "Task", [soql]
     described = schema["EmailMessage"]
     asked = described.filterable(["MessageIdentifier"])
-    kept = dict.fromkeys(salesforce_map.identifier(one, described) for one in identifiers)
     head = "SELECT Id, MessageIdentifier, CreatedDate FROM EmailMessage WHERE "
-    return "EmailMessage", list(packed(head, asked, [one for one in kept if one], "")) if asked else []
+    return "EmailMessage", list(packed(head, asked, dict.fromkeys(identifiers), "")) if asked else []
 
 
-def packed(head: str, fields: Sequence[str], values: Iterable[str], tail: str) -> Iterator[str]:
+def packed(head: str, fields: Sequence[str], literals: Iterable[str], tail: str) -> Iterator[str]:
     """Statements `head F1 IN (...) OR F2 IN (...) tail`, each below `STATEMENT` characters."""
     fixed = len(head) + len(tail) + sum(len(name) + 10 for name in fields)
     taken: list[str] = []
     used = fixed
-    for value in values:
-        if len(value) > LITERAL or value != line(value):
-            continue  # no record holds it, and the statement would be refused as a whole
-        quoted = quote_soql_value(value)
+    for quoted in filter(None, literals):
         cost = (len(quoted) + 1) * len(fields)
         if taken and used + cost > STATEMENT:
             yield _statement(head, fields, taken, tail)
@@ -154,30 +227,39 @@ def _statement(head: str, fields: Sequence[str], quoted: Sequence[str], tail: st
     return head + " OR ".join(f"{name} IN {among}" for name in fields) + tail
 
 
-def _person(kind: str, row: Mapping[str, Any], described: Described) -> Person:
+def _person(kind: str, row: Row, described: Described) -> Person:
     emails = USER_EMAILS if kind == "User" else described.emails
     addresses = dict.fromkeys(str(row[name]).strip().lower() for name in emails if row.get(name))
     return Person(row["Id"], cast(Kind, kind), tuple(addresses), row["CreatedDate"], row.get("AccountId") or "")
 
 
-def _cases_by_number(rows: Iterable[Mapping[str, Any]]) -> dict[str, Case]:
-    found: dict[str, Case] = {}
-    for row in sorted(rows, key=lambda one: str(one["Id"])):
-        number = str(row["CaseNumber"]).lstrip("0")
-        found.setdefault(number, Case(row["Id"], number, row.get("AccountId") or ""))
-    return found
+def _opportunity(row: Row) -> Opportunity:
+    return Opportunity(str(row["Id"]), row["AccountId"] or "", row["OwnerId"], row["CreatedDate"])
 
 
-def _saved_by_identifier(identifiers: Iterable[str], rows: Rows, schema: Mapping[str, Described]) -> dict[str, str]:
+def _case(row: Row) -> Case:
+    return Case(str(row["Id"]), str(row["CaseNumber"]).lstrip("0"), row.get("AccountId") or "")
+
+
+def _saved_by_identifier(
+    identifiers: Iterable[str], rows: Rows, schema: Mapping[str, Described], sorting: _Sorting
+) -> dict[str, str]:
     """identifier -> the oldest record that has exactly it."""
+    kept = dict(sorting.each(identifiers, lambda one: (one, _identifier_form(one, schema)), _itself))
+
+    def concerned(row: Row) -> list[str]:
+        said = [str(row.get(name) or "") for name in ("MessageIdentifier", "Description")]
+        return [one for one, form in kept.items() if form and any(form in text for text in said)]
+
     standing: dict[str, str] = {}
     every = [*rows.get("EmailMessage", ()), *rows.get("Task", ())]
-    for row in sorted(every, key=lambda one: (str(one["CreatedDate"]), str(one["Id"]))):
-        named = row["MessageIdentifier"] if "MessageIdentifier" in row else salesforce_task.identifier_in(row["Description"])
+    for _, record_id, named in sorted(sorting.each(every, _saved_row, concerned)):
         if named:
-            standing.setdefault(named, str(row["Id"]))
-    described = schema.get("EmailMessage")
-    kept = {
-        one: salesforce_map.identifier(one, described) if described and described.exists else line(one) for one in identifiers
-    }
+            standing.setdefault(named, record_id)
     return {one: standing[form] for one, form in kept.items() if form in standing}
+
+
+def _saved_row(row: Row) -> tuple[str, str, str]:
+    """(when it was made, id, the mail it names) of a saved mail."""
+    named = row["MessageIdentifier"] if "MessageIdentifier" in row else salesforce_task.identifier_in(row["Description"])
+    return str(row["CreatedDate"]), str(row["Id"]), str(named or "")

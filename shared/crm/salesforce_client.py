@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
@@ -111,12 +111,14 @@ class Client:
         found = {reply["referenceId"]: reply for reply in answer["compositeResponse"]}
         return [Reply(r["httpStatusCode"], r.get("body")) for r in map(found.__getitem__, names)]
 
-    def ask(self, statements: Sequence[tuple[str, str]]) -> dict[str, list[Row]]:
-        """The rows of (name, SOQL) statements, put together by name; five statements are one call, a further page another."""
+    def ask(self, statements: Sequence[tuple[str, str]], *, archived: Collection[str] = ()) -> dict[str, list[Row]]:
+        """The rows of (name, SOQL) statements, put together by name; five statements are one call, a further page another.
+        Of the names in `archived` also what is archived or deleted."""
         found: dict[str, list[Row]] = {name: [] for name, _ in statements}
         for start in range(0, len(statements), QUERIES):
             asked = statements[start : start + QUERIES]
-            replies = self.composite([Part("GET", f"query?q={quote(soql, safe='')}") for _, soql in asked])
+            paths = [("queryAll" if name in archived else "query", soql) for name, soql in asked]
+            replies = self.composite([Part("GET", f"{path}?q={quote(soql, safe='')}") for path, soql in paths])
             for (name, _), reply in zip(asked, replies, strict=True):
                 self.expect(reply)
                 found[name].extend(self.all_pages(reply.body))

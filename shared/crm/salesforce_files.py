@@ -3,6 +3,9 @@
 Rules that hold here:
 - An attachment is never whole in memory: the body is read from the mailbox while it is sent. Its length is known before.
 - What comes from the mailbox must be as long as was said; otherwise the upload is broken off and nothing is made.
+- A file is published to its record in the call that makes it. Where Salesforce does not take such a record as the first place
+  (`is_no_place`; unsure of mails), it is linked in the call after, and taken back if that is refused. Who dies between the two
+  leaves a file that only its user sees, and uploads it again.
 - `PathOnClient` carries the name as the mail has it (it keeps the case of the extension, which the Title does not have), so
   that what was uploaded is found by name and size again. Slashes would cut a path: they travel as their wide forms.
 
@@ -19,23 +22,45 @@ from collections.abc import Iterator, Mapping
 from pathlib import PurePosixPath
 from typing import Any
 
-from shared.core.errors import NetworkDown, Refused
+from shared.core.errors import Gone, ItemError, NetworkDown, Refused
 from shared.crm.salesforce_text import line, narrow
 from shared.ports import Stream
 
 TITLE, PATH = 255, 500  # lengths of ContentVersion.Title and PathOnClient
 PIECE = 64 * 1024
 NAMELESS = "attachment"
+PLACE = "FirstPublishLocationId"
+#: codes that speak of a record which another one refers to, where no field is named
+_OF_REFERENCES = frozenset(
+    f"refused.{code}"
+    for code in (
+        "field_integrity_exception",
+        "malformed_id",
+        "invalid_cross_reference_key",
+        "insufficient_access_on_cross_reference_entity",
+        "invalid_field_for_insert_update",
+    )
+)
 _PLAIN = re.compile(r"[^A-Za-z0-9._-]")
 _WIDE = str.maketrans({"/": "\uff0f", "\\": "\uff3c"})
 _NARROW = str.maketrans({"\uff0f": "/", "\uff3c": "\\"})
 
 
 def version_fields(name: str, record_id: str) -> dict[str, str]:
-    """The ContentVersion of a new file that is linked to a record at once. Origin H: a file, not a library's content."""
+    """The ContentVersion of a new file that is linked to a record at once ("": to none). Origin H: a file, not a library's
+    content."""
     path = path_of(name)
     stem = PurePosixPath(path).stem or path
-    return {"Title": narrow(stem, TITLE), "PathOnClient": path, "FirstPublishLocationId": record_id, "Origin": "H"}
+    place = {PLACE: record_id} if record_id else {}
+    return {"Title": narrow(stem, TITLE), "PathOnClient": path, **place, "Origin": "H"}
+
+
+def is_no_place(refusal: ItemError) -> bool:
+    """Whether an upload may have been refused for the record it was to be published to. A record that is gone cannot be told
+    from one that is no place."""
+    if isinstance(refusal, Refused) and refusal.fields:
+        return PLACE in refusal.fields
+    return isinstance(refusal, Gone) or refusal.code in _OF_REFERENCES
 
 
 def path_of(name: str) -> str:
@@ -54,6 +79,18 @@ def name_of(document: Mapping[str, Any]) -> str:
         return str(version["PathOnClient"]).translate(_NARROW)
     extension = document.get("FileExtension")
     return f"{document['Title']}.{extension}" if extension else str(document["Title"])
+
+
+def file_of(row: Mapping[str, Any]) -> tuple[str, int]:
+    """(name, bytes) of the file that a row of ContentDocumentLink leads to."""
+    document = row["ContentDocument"]
+    return name_of(document), int(document["ContentSize"] or 0)
+
+
+def stored_name(name: str) -> str:
+    """The name by which `file_of` tells a file that was uploaded under `name`."""
+    fields = version_fields(name, "")
+    return name_of({"Title": fields["Title"], "LatestPublishedVersion": {"PathOnClient": fields["PathOnClient"]}})
 
 
 class Upload:

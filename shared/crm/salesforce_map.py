@@ -13,7 +13,7 @@ Source: Object Reference, pages EmailMessage and EmailMessageRelation.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -75,15 +75,17 @@ def sender_relations(record: MailRecord) -> tuple[Relation, ...]:
     return tuple(relation for relation in relations(record) if relation[1] == SENDER)
 
 
-def relation_row(record_id: str, relation: Relation) -> Mapping[str, Any]:
-    person, role, address = relation
-    return {
-        "attributes": {"type": "EmailMessageRelation"},
-        "EmailMessageId": record_id,
-        "RelationId": person,
-        "RelationType": role,
-        "RelationAddress": line(address),
-    }
+def relation_rows(relations: Iterable[Relation]) -> tuple[Mapping[str, Any], ...]:
+    """The rows of relations; the id of the mail, which may not be there yet, is for the caller to add as `EmailMessageId`."""
+    return tuple(
+        {
+            "attributes": {"type": "EmailMessageRelation"},
+            "RelationId": person,
+            "RelationType": role,
+            "RelationAddress": line(address),
+        }
+        for person, role, address in relations
+    )
 
 
 def _lists_of_ids(record: MailRecord) -> dict[str, list[str]]:

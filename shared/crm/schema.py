@@ -100,6 +100,8 @@ class Schema:
         self._org = org
         self._clock = clock
         self._kept: dict[str, _Kept] = {}
+        #: first three characters of the ids of records to which a file cannot be published with its upload, as far as known
+        self.no_place: set[str] = set()
 
     def of(self, names: Collection[str], user_id: str, describe: Describe) -> Mapping[str, Described]:
         """The objects as this user sees them; at most one call, none where they are known."""

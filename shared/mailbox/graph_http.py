@@ -19,7 +19,7 @@ from typing import Any
 import requests
 from requests.auth import AuthBase
 
-from shared.core.errors import NetworkDown, Retry, SyncError, Unavailable
+from shared.core.errors import NetworkDown, Refused, Retry, SyncError, Unavailable
 from shared.mailbox.graph_errors import read_refusal, translated
 from shared.ports import AccessToken, Bearer
 
@@ -32,7 +32,9 @@ IMMUTABLE = 'IdType="ImmutableId"'
 @dataclass(frozen=True)
 class Part:
     """One request of a batch. `url` is below the bearer's address; `prefer` is added to the Prefer header; `stream` is told
-    by CursorExpired."""
+    by CursorExpired. `unsure`: what is asked may be more than the vendor can; its 500 then counts as a refusal, for that is how
+    it has answered options it does not know together with a delta. `one_item`: a 403 or 500 is that item's own trouble, not the
+    mailbox's."""
 
     id: str
     url: str
@@ -41,6 +43,8 @@ class Part:
     headers: Mapping[str, str] = field(default_factory=dict)
     prefer: str = ""
     stream: str = ""
+    unsure: bool = False
+    one_item: bool = False
 
 
 @dataclass(frozen=True)
@@ -171,6 +175,8 @@ def _request(part: Part) -> dict[str, Any]:
 
 
 def _answer(part: Part, status: int, body: Any, headers: Mapping[str, str]) -> Answer:
+    if (status == 500 and part.unsure) or (status in (403, 500) and part.one_item):
+        return Answer({}, Refused(f"refused.{status}"))
     if status >= 300:
         return Answer({}, translated(read_refusal(status, body, headers, part.stream)))
     return Answer(body if isinstance(body, dict) else {})

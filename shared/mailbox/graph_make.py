@@ -82,7 +82,7 @@ def messages(http: GraphHttp, home: str, ids: Sequence[str], *, expand: str, sel
     """Single mails by id; a list of ids may name one twice."""
     wanted = list(dict.fromkeys(ids))
     paths = [query(f"{home}/messages/{quote(mail_id, safe='')}", select=select, expand=expand) for mail_id in wanted]
-    answers = http.batch([Part(str(n), path) for n, path in enumerate(paths)])
+    answers = http.batch([Part(str(n), path, one_item=True) for n, path in enumerate(paths)])
     return {mail_id: answers[str(n)] for n, mail_id in enumerate(wanted)}
 
 

@@ -8,9 +8,9 @@ Rules that hold here:
   from this mailbox has none) from the properties it keeps of them.
 - Category names compare without case in Exchange: ours are given back in our spelling.
 
-Sources: learn.microsoft.com/graph/api/resources/message, /resources/eventmessage, /resources/attachment; RFC 5322 section
-3.6.4 (References); RFC 2156 section 5.3.4 and MS-OXCMSG 2.2.1.13 (sensitivity); MS-OXOMSG 2.2.1.21 to 2.2.1.26 (the kept
-properties). It must never know requests, and never look into the body.
+Sources: learn.microsoft.com/graph/api/resources/message, /resources/eventmessage, /resources/attachment; RFC 5322 sections
+3.6.4 (References) and 3.6.7 (trace); RFC 2156 section 5.3.4 and MS-OXCMSG 2.2.1.13 (sensitivity); MS-OXOMSG 2.2.1.21 to
+2.2.1.26 (the kept properties). It must never know requests, and never look into the body.
 """
 
 from __future__ import annotations
@@ -30,6 +30,8 @@ MAIL = (
     "id,changeKey,internetMessageId,subject,from,sender,toRecipients,ccRecipients,bccRecipients,categories,parentFolderId,"
     "isDraft,receivedDateTime,sentDateTime,lastModifiedDateTime,internetMessageHeaders"
 )
+HEADERS = "internetMessageHeaders"
+PROPERTIES = "singleValueExtendedProperties"
 #: header in lower case -> the property in which Exchange keeps it
 KEPT = {"references": "String 0x1039", "in-reply-to": "String 0x1042", "sensitivity": "Integer 0x36"}
 ATTACHMENT = "id,name,size,contentType,isInline"
@@ -89,6 +91,14 @@ def etag(of_version: str) -> str:
 def is_whole(message: Json) -> bool:
     """Whether the item says enough to be read as a mail."""
     return all(name in message for name in ESSENTIAL)
+
+
+def tells_headers(message: Json, *, kept_asked: bool) -> bool:
+    """Whether thread and sensitivity can be read from the item. Only a mail that came in has all its headers, the trace of its
+    way among them; what any other has says nothing where the properties kept of them were not asked for (`kept_asked`)."""
+    if PROPERTIES in message or (kept_asked and message.get(HEADERS)):
+        return True
+    return any(str(header.get("name", "")).strip().lower() == "received" for header in _objects(message.get(HEADERS)))
 
 
 def mail(message: Json, place: Place) -> Mail:
@@ -162,11 +172,11 @@ def _objects(value: Any) -> Iterable[Json]:
 def _headers(message: Json) -> dict[str, str]:
     """{header in lower case: first value}, completed by the kept properties."""
     found: dict[str, str] = {}
-    for header in _objects(message.get("internetMessageHeaders")):
+    for header in _objects(message.get(HEADERS)):
         name, value = header.get("name"), header.get("value")
         if isinstance(name, str) and isinstance(value, str):
             found.setdefault(name.strip().lower(), value)
-    kept = {_property(one.get("id")): one.get("value") for one in _objects(message.get("singleValueExtendedProperties"))}
+    kept = {_property(one.get("id")): one.get("value") for one in _objects(message.get(PROPERTIES))}
     for name, key in KEPT.items():
         value = kept.get(_property(key))
         if name not in found and isinstance(value, str):

@@ -3,7 +3,8 @@
 Rules that hold here:
 - One $batch a round: the folder tree, the categories and as many streams as fit; folders below the marking folder take
   turns. More is asked only where something has to be made or is not known: the marking folder, a category, a search folder,
-  the place of a folder the tree does not show, a mail of which the vendor told only what changed.
+  the place of a folder the tree does not show, a mail of which the vendor told only what changed, or not whether it is
+  private and which thread it belongs to.
 - Mail is placed by a whole tree or not at all: while the tree is still being listed, what the streams answered is left
   aside and their cursors stay.
 - A cursor the vendor no longer knows begins anew with the next round; the stream is named in `restarted`.
@@ -18,21 +19,23 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from typing import Any
 
-from shared.core.errors import Bug, CursorExpired, Gone, ItemError, MailboxMissing, Refused, Unavailable
+from shared.core.errors import Bug, CursorExpired, Gone, ItemError, MailboxMissing, Refused, Unavailable, bug_or
 from shared.core.mail import Mail
 from shared.core.scope import FOLDER
 from shared.mailbox import graph_make as make
 from shared.mailbox import graph_map as read
 from shared.mailbox import graph_streams as streams
 from shared.mailbox.graph_http import MAX_PARTS, Answer, GraphHttp, Part
-from shared.mailbox.graph_streams import DeltaCursor, FolderCursor, MarkCursor
+from shared.mailbox.graph_streams import DeltaCursor, FolderCursor, MarkCursor, OlderCursor
 from shared.mailbox.graph_tree import Tree, short
 from shared.ports import MailPage
 
 Json = Mapping[str, Any]
 _CATEGORIES = "categories"
+_OLDER = {f"{streams.OLDER}_{name}": folder for name, folder in streams.DELTAS.items()}
 #: A link that leads to nothing is as dead as one the vendor calls so.
 _DEAD = (CursorExpired, Gone)
 
@@ -77,7 +80,7 @@ class Pull:
 
     # --- what is asked
 
-    def _cursor[C: (FolderCursor, DeltaCursor, MarkCursor)](self, kind: type[C], name: str) -> C:
+    def _cursor[C: (FolderCursor, DeltaCursor, OlderCursor, MarkCursor)](self, kind: type[C], name: str) -> C:
         """The stream's cursor; one that cannot be read is forgotten like one the vendor no longer knows."""
         try:
             return streams.read(kind, self._out.get(name))
@@ -87,20 +90,33 @@ class Pull:
             return kind()
 
     def _first_parts(self) -> list[Part]:
-        url = streams.folders_url(self._home, self._folders)
+        url, prefer = streams.folders_url(self._home, self._folders), streams.folders_prefer(self._folders)
+        unsure = streams.plainer(self._folders) is not None
         parts = [
-            Part(streams.FOLDERS, url, prefer=streams.FOLDERS_PREFER, stream=streams.FOLDERS),
+            Part(streams.FOLDERS, url, prefer=prefer, stream=streams.FOLDERS, unsure=unsure),
             Part(_CATEGORIES, f"{self._home}/outlook/masterCategories"),
         ]
         return parts if self.tree.knows_roles else parts + make.role_parts(self._home)
 
     def _asked(self) -> dict[str, Part]:
-        """The streams of this round. None in the midst of a listing of the tree: they could not be placed."""
+        """The streams of this round, in the order in which they are read: a listing of older mail before the delta that may
+        begin it anew. None in the midst of a listing of the tree: they could not be placed."""
         if self._folders.link and not self._folders.whole:
             return {}
         parts = {}
+        for name, folder in _OLDER.items():
+            if name not in self._out:
+                continue
+            if (older := self._cursor(OlderCursor, name)).since:
+                parts[name] = Part(name, streams.older_url(self._home, folder, older), stream=name)
+            else:
+                self._out.pop(folder, None)  # what was to be listed is not known any more: all of it, then
         for name, folder in streams.DELTAS.items():
             cursor = replace(self._cursor(DeltaCursor, name), folder=folder)
+            if not streams.reaches(cursor, self._since):
+                cursor = DeltaCursor(folder, variant=cursor.variant)
+                self._out[name] = streams.written(cursor)
+                self._restarted.append(name)
             parts[name] = self._delta_part(name, cursor, self._since)
         for name, category in streams.MARKS.items():
             url = streams.mark_url(self._home, self._cursor(MarkCursor, name), category)
@@ -110,7 +126,8 @@ class Pull:
         return parts
 
     def _delta_part(self, name: str, cursor: DeltaCursor, since: datetime | None) -> Part:
-        return Part(name, streams.delta_url(self._home, cursor, since), prefer=streams.MESSAGES_PREFER, stream=name)
+        url, unsure = streams.delta_url(self._home, cursor, since), streams.plainer(cursor) is not None
+        return Part(name, url, prefer=streams.MESSAGES_PREFER, stream=name, unsure=unsure)
 
     def _in_turn(self, room: int) -> list[str]:
         """The marked streams whose turn it is; notes where the next round goes on."""
@@ -141,6 +158,9 @@ class Pull:
             self.tree.clear()
             self._folders = FolderCursor()
             self._restart(streams.FOLDERS)
+            return
+        if isinstance(answer.error, Refused) and (plainer := streams.plainer(self._folders)):
+            self._folders = plainer
             return
         for item in self._checked(answer).value:
             folder_id, parent = read.text(item.get("id")), read.text(item.get("parentFolderId"))
@@ -176,8 +196,12 @@ class Pull:
     def _read_stream(self, name: str, answer: Answer) -> None:
         if name in streams.MARKS:
             self._read_mark(name, self._cursor(MarkCursor, name), answer)
-            return
-        cursor = self._cursor(DeltaCursor, name)
+        elif name in _OLDER:
+            self._read_older(name, answer)
+        else:
+            self._read_delta(name, self._cursor(DeltaCursor, name), answer)
+
+    def _read_delta(self, name: str, cursor: DeltaCursor, answer: Answer) -> None:
         folder = streams.DELTAS.get(name, cursor.folder)
         if isinstance(answer.error, Gone) and _is_marked(name):
             self._empty.add(name)
@@ -185,11 +209,42 @@ class Pull:
         elif cursor.link and isinstance(answer.error, _DEAD):
             self._out[name] = streams.written(DeltaCursor(folder))
             self._restart(name)
+        elif isinstance(answer.error, Refused) and (plainer := streams.plainer(cursor)):
+            self._out[name] = streams.written(replace(plainer, folder=folder))
+            self._more = True
         else:
-            self._take(self._checked(answer).value)
+            items = self._checked(answer).value
+            _, kept = streams.VARIANTS[cursor.variant]
+            self._take(items, kept_asked=kept)
             link, at, done = self._onward(cursor, answer)
-            self._out[name] = streams.written(DeltaCursor(folder, link, at))
+            after = replace(cursor, folder=folder, link=link, at=at)
+            if name in streams.DELTAS:
+                after = self._looked_back(name, after, items, first=not cursor.link, done=done)
+            self._out[name] = streams.written(after)
             self._more = self._more or not done
+
+    def _looked_back(self, name: str, cursor: DeltaCursor, items: Sequence[Json], *, first: bool, done: bool) -> DeltaCursor:
+        """The cursor after a page; begins a listing of the rest where a first round may have been cut off."""
+        if first:
+            now = self._now + streams.MARGIN
+            cursor = replace(cursor, since=streams.time_text(self._since), until=streams.time_text(now), took=0)
+        cursor = streams.counted(cursor, [_moment(item, "receivedDateTime") for item in items])
+        if not (done and cursor.until):
+            return cursor
+        if cursor.took >= streams.MAY_BE_CUT:
+            self._out[f"{streams.OLDER}_{name}"] = streams.written(OlderCursor(cursor.since, cursor.until))
+            self._more = True
+        return replace(cursor, until="", took=0)
+
+    def _read_older(self, name: str, answer: Answer) -> None:
+        items = self._checked(answer).value
+        self._take(items)
+        if "@odata.nextLink" in answer.body:
+            received = [_moment(item, "receivedDateTime") for item in items]
+            self._out[name] = streams.written(streams.next_older(self._cursor(OlderCursor, name), received))
+            self._more = True
+        else:
+            del self._out[name]
 
     def _read_mark(self, name: str, cursor: MarkCursor, answer: Answer) -> None:
         if isinstance(answer.error, CursorExpired) and (cursor.since or cursor.began):
@@ -207,11 +262,11 @@ class Pull:
             items = self._checked(answer).value
             self._take(items)
             more = "@odata.nextLink" in answer.body
-            changed = [read.moment(str(item.get("lastModifiedDateTime", ""))) for item in items]
+            changed = [_moment(item, "lastModifiedDateTime") for item in items]
             self._out[name] = streams.written(streams.next_mark(cursor, self._now, changed, more=more))
             self._more = self._more or more
 
-    def _take(self, items: Sequence[Json]) -> None:
+    def _take(self, items: Sequence[Json], *, kept_asked: bool = True) -> None:
         """Keeps the items of one stream, of which the last word on an id counts. Where two streams disagree on a mail, which
         changed while they were read, nobody can say which was later: it is read by itself."""
         last = {read.text(item.get("id")): item for item in items}
@@ -220,7 +275,7 @@ class Pull:
                 self._left[mail_id] = None
             elif mail_id:
                 known = self._items.setdefault(mail_id, item)
-                if not read.is_whole(item) or read.version(known) != read.version(item):
+                if bug_or(partial(_doubtful, known, item, kept_asked)):  # where our own code cannot say, the whole mail tells
                     self._unsure[mail_id] = None
 
     # --- folders that mark
@@ -261,6 +316,18 @@ class Pull:
                 self._items[mail_id] = self._checked(answer).body
         placed = make.placed(self._http, self._home, self.tree, self._items.values(), read.mail)
         return dict(zip(self._items, placed, strict=True))
+
+
+def _doubtful(known: Json, item: Json, kept_asked: bool) -> bool:
+    """Whether a mail has to be read by itself."""
+    told = read.is_whole(item) and read.tells_headers(item, kept_asked=kept_asked)
+    return not told or read.version(known) != read.version(item)
+
+
+def _moment(item: Json, name: str) -> datetime | None:
+    """A time of the mail, None where nobody can say."""
+    found = bug_or(lambda: read.moment(str(item.get(name, ""))))
+    return None if isinstance(found, Bug) else found
 
 
 def _is_marked(name: str) -> bool:

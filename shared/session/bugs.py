@@ -6,6 +6,8 @@ Rules that hold here (design section 6): class and place are kept, never the tex
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from shared.core.errors import Bug, SyncError
 
 MOST, MOST_SHARE = 20, 0.05
@@ -24,3 +26,12 @@ class BugCount:
             return False
         self.raised += 1
         return self.raised <= max(MOST, self.decided * MOST_SHARE)
+
+    def guard[T](self, decide: Callable[[], T]) -> T | Bug:
+        """What is decided about one item, or the mistake in it; raises what is no mistake of ours, and one mistake too many."""
+        try:
+            return decide()
+        except Exception as problem:
+            if not self.bearable(problem):
+                raise
+            return problem if isinstance(problem, Bug) else Bug.of(problem)

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 
-from shared.core.errors import Bug, Gone, ItemError
+from shared.core.errors import Bug, Gone, ItemError, Refused, RowChanged
 from shared.core.keys import item_key
 from shared.core.mail import Mail, MailText
 from shared.core.mail_record import identifier_of
@@ -78,8 +78,7 @@ class MailCapture:
             self._filters,
             self._bugs,
         )
-        self._follow_deletions(held)
-        found = self._finish_unfinished(held)
+        found = self._follow_deletions(held) + self._finish_unfinished(held)
         if held.spent():
             return self._report(found, again=True)
         cursors = self._cursors(held)
@@ -117,6 +116,7 @@ class MailCapture:
             for mail_id in set(page.gone) - {mail.id for mail in page.mails}:
                 mails.pop(mail_id, None)  # where it went another stream tells, if it is still ours
             self._broken(held, page.broken)
+            self._left(held, page.gone)
             held.count(len(page.mails) + len(page.broken))
             cursors = page.cursors
             works = self._changed(held, mails.values())
@@ -137,45 +137,59 @@ class MailCapture:
                 works.append(self._work(mail, row=value))
         return works
 
-    def _work(self, mail: Mail, *, row: Mapping[str, object], opened: bool = False, tries: int = 0) -> Work:
+    def _work(
+        self, mail: Mail, *, row: Mapping[str, object], opened: bool = False, tries: int = 0, open_tries: int = 0
+    ) -> Work:
         identifier = identifier_of(mail, self._secret)
         claim_key = item_key(self._secret, "mail", identifier)
-        return Work(mail, mail_rows.hash_of(mail.id), identifier, claim_key, row, opened, tries)
+        return Work(mail, mail_rows.hash_of(mail.id), identifier, claim_key, row, opened, tries, open_tries)
 
-    def _follow_deletions(self, held: Held) -> None:
+    def _follow_deletions(self, held: Held) -> int:
         """Records that a person deleted in the CRM: the mail stays, loses its mark, and does not come back by itself."""
+        found = 0
         for row in list(held.store.scan(held.place, *records.every("dirty_crm"))):
             value = records.read(row)
             if value["kind"] != mail_rows.KIND:
                 continue
+            if held.spent():
+                break
+            found += 1
             mail_id, crm = str(value["item"]), str(value["crm"])
             known = held.store.get(held.place, mail_rows.message(mail_rows.hash_of(mail_id)))
             done: list[Write] = [Delete(row.key, row.etag)]
             if value["deleted"] and known is not None and records.read(known).get("crm") == crm:
-                done += self._severed(held, mail_id, known)
-            held.commit(done)
+                done += self._severed(held, mail_id, crm, known)
+            with suppress(RowChanged):  # told again meanwhile: the next session looks at it
+                held.commit(done)
+        return found
 
-    def _severed(self, held: Held, mail_id: str, known: Row) -> list[Write]:
+    def _severed(self, held: Held, mail_id: str, crm: str, known: Row) -> list[Write]:
         value = records.read(known)
-        left = self._writing.claims.leave(str(value["item"]), held.now())
-        if left.state == "mine":
-            self._writing.claims.release([left])
-        with suppress(ItemError):  # a mail that is gone has no mark to lose
-            self._source.mark(mail_id, take=[MARK])
-        self._ledger.note(LedgerEntry(str(value["item"]), "mail", "severed.deleted", held.now(), held.session_id))
+        self._writing.forget(str(value["item"]), crm)
+        problem = self._writing.mark(mail_id, take=[MARK, ERROR_MARK])
+        fields = held_by(problem).fields if problem is not None else ()
+        self._ledger.note(LedgerEntry(str(value["item"]), "mail", "severed.deleted", held.now(), held.session_id, "", fields))
         self._ledger.flush()
         self._counts["severed.deleted"] += 1
-        return [Put(known.key, {**value, "rule": "severed.deleted", "crm": ""}, known.etag)]
+        done: list[Write] = [Put(known.key, {**value, "rule": "severed.deleted", "crm": ""}, known.etag)]
+        if value["rule"].startswith("held."):
+            done.append(Delete(records.held(mail_rows.hash_of(mail_id))))
+        return done
 
     def _finish_unfinished(self, held: Held) -> int:
         """What earlier sessions announced, and held mails whose time has come."""
         rows = {name: list(held.store.scan(held.place, *records.every(name))) for name in ("open", "held")}
         self._open = {row.key.removeprefix(mail_rows.opened("")) for row in rows["open"]}
-        waiting = {str(value["id"]): value for value in mail_rows.due(rows["open"], held.now(), "until")}
-        again = {str(value["id"]): value for value in mail_rows.due(rows["held"], held.now(), "next")}
-        ids = list({**waiting, **again})
+        waiting, again = mail_rows.due(rows["open"], held.now(), "until"), mail_rows.due(rows["held"], held.now(), "next")
+        later = [records.read(row)["until"] for row in rows["open"] if row not in waiting.values()]
+        self._again_after += [self._seconds_until(held, records.moment_of(until)) for until in later if until]
+        ids = self._given_up(held, waiting) + [mail_id for mail_id in again if mail_id not in waiting]
         for start in range(0, len(ids), UNFINISHED_BATCH):
+            if held.spent():
+                return start
             batch = ids[start : start + UNFINISHED_BATCH]
+            touched = [rows_[mail_id] for rows_ in (waiting, again) for mail_id in batch if mail_id in rows_]
+            held.commit([mail_rows.begun(row, held.now()) for row in touched])
             known = held.store.get_many(held.place, [mail_rows.message(mail_rows.hash_of(one)) for one in batch])
             texts: dict[str, MailText] = {}
             works = []
@@ -183,27 +197,45 @@ class MailCapture:
                 key = mail_rows.hash_of(mail_id)
                 row = known.get(mail_rows.message(key))
                 value = records.read(row) if row is not None else {}
-                tries = int(again.get(mail_id, {}).get("tries", 0))
+                tries = _tries(again.get(mail_id))
                 if isinstance(text, ItemError):
                     self._unread(held, mail_id, text, value, tries=tries, announced=waiting.get(mail_id))
                     continue
                 texts[mail_id] = text
-                works.append(self._work(text.mail, row=value, opened=mail_id in waiting, tries=tries))
+                opened, open_tries = mail_id in waiting, _tries(waiting.get(mail_id)) + 1
+                works.append(self._work(text.mail, row=value, opened=opened, tries=tries, open_tries=open_tries))
             self._decide(held, works, texts, ())
         return len(ids)
 
+    def _given_up(self, held: Held, waiting: Mapping[str, Row]) -> list[str]:
+        """The ids that are to be tried; a mail with which too many sessions began in vain is held. Its claim stays: whoever
+        takes it over looks the record up."""
+        result = []
+        for mail_id, row in waiting.items():
+            if _tries(row) < mail_rows.MOST_TRIES:
+                result.append(mail_id)
+                continue
+            known = held.store.get(held.place, mail_rows.message(mail_rows.hash_of(mail_id)))
+            value = records.read(known) if known is not None else {}
+            self._unread(held, mail_id, Refused("unfinished"), value, announced=row)
+        return result
+
+    def _seconds_until(self, held: Held, until: datetime) -> float:
+        return max(1.0, (until - held.now()).total_seconds() + 1)
+
     def _unread(
         self, held: Held, mail_id: str, problem: ItemError, row: Mapping[str, object], *, tries: int = 0,
-        announced: Mapping[str, object] | None = None,
+        announced: Row | None = None,
     ) -> None:  # fmt: skip
         """A mail that cannot be read: gone for good, or held with the reason and tried again by the held mails' plan."""
         if isinstance(problem, Bug):
             self._bugs.decided += 1
             if not self._bugs.bearable(problem):
                 raise problem
-        outcome = Outcome("skipped.gone") if isinstance(problem, Gone) else held_by(problem)
-        item = str(announced["claim"]) if announced else item_key(self._secret, "mail-id", mail_id)
-        if announced:
+        outcome = Outcome("skipped.gone") if isinstance(problem, Gone) else held_by(problem, str(row.get("crm", "")))
+        own = item_key(self._secret, "mail-id", mail_id)
+        item = str(records.read(announced)["claim"]) if announced is not None else str(row.get("item") or own)
+        if announced is not None and isinstance(problem, Gone):
             self._writing.release_unused(item)
         now, was_held = held.now(), str(row.get("rule", "")).startswith("held.")
         self._counts[outcome.rule] += 1
@@ -223,6 +255,14 @@ class MailCapture:
             if key not in self._open and not str(value.get("rule", "")).startswith("held."):
                 self._unread(held, mail_id, broken[mail_id], value)
 
+    def _left(self, held: Held, gone: Sequence[str]) -> None:
+        """Held mails that left a stream: the next session looks whether they are still there, so that none is held for ever."""
+        rows = held.store.get_many(held.place, [records.held(mail_rows.hash_of(mail_id)) for mail_id in gone])
+        now = records.text_of(held.now())
+        held_rows = [row for row in rows.values() if records.read(row)["kind"] == mail_rows.KIND]
+        for start in range(0, len(held_rows), MAX_COMMIT - 1):
+            held.commit([Put(row.key, {**row.value, "next": now}) for row in held_rows[start : start + MAX_COMMIT - 1]])
+
     # deciding
 
     def _decide(self, held: Held, works: Sequence[Work], texts: Mapping[str, MailText], last: Sequence[Write]) -> bool:
@@ -236,8 +276,8 @@ class MailCapture:
             self._commit(held, steps, last if ends else ())
             if len(steps) < len(batch):
                 return False  # the slice ended in the middle: what is missing stays announced, or is seen again
-        if not works and last:
-            held.commit(last)
+        if not works:
+            self._commit(held, (), last)
         return True
 
     def _steps(self, held: Held, works: Sequence[Work], texts: Mapping[str, MailText]) -> list[Step]:
@@ -279,12 +319,17 @@ class MailCapture:
         crm, rule = str(work.row.get("crm", "")), str(work.row.get("rule", ""))
         if crm and UNSYNC in work.mail.categories:
             return self._writing.taken_back(work.claim_key, crm)
-        if crm or (rule in SEVERED and not verdict.by_hand):
+        if crm and work.was_held:
+            return verdict  # the record stands and is to be completed, whatever the marks say by now
+        anew = verdict.by_hand and not mail_rows.was_marked(work.row)
+        if (crm and not anew) or (rule in SEVERED and not verdict.by_hand):
             return Outcome(rule, crm, quiet=True)
         return verdict if verdict.save else Outcome(verdict.rule)
 
     def _settled(self, held: Held, work: Work, claim: Claim) -> Outcome | Waiting | None:
         """What the claim alone decides; None where it is for this mailbox to write or to finish."""
+        if UNSYNC in work.mail.categories and self._owner.mailbox not in claim.holders and claim.state in ("theirs", "saved"):
+            return Outcome("skipped.unsync")  # said while somebody else was writing it
         if claim.state == "theirs":
             return self._waiting(held, claim)
         unfinished = work.opened or work.was_held
@@ -311,12 +356,8 @@ class MailCapture:
 
     def _guarded[T](self, decide: Callable[[], T]) -> T | Outcome:
         """What our own code decides about one mail; a mistake in it holds that mail alone."""
-        try:
-            return decide()
-        except Exception as problem:
-            if not self._bugs.bearable(problem):
-                raise
-            return held_by(Bug.of(problem))
+        decided = self._bugs.guard(decide)
+        return held_by(decided) if isinstance(decided, Bug) else decided
 
     # asking the CRM
 
@@ -363,14 +404,13 @@ class MailCapture:
         now = held.now()
         groups = []
         for step in steps:
-            work, outcome = step.work, step.outcome
+            work, outcome = step.work, self._shown(step.work, step.outcome)
             self._counts[outcome.rule] += 1
             if isinstance(outcome, Waiting):
-                self._again_after.append(max(1.0, (outcome.until - now).total_seconds()))
+                self._again_after.append(self._seconds_until(held, outcome.until))
             if not (isinstance(outcome, Outcome) and outcome.quiet) and not (isinstance(outcome, Waiting) and work.opened):
                 fields = outcome.fields if isinstance(outcome, Outcome) else ()
                 self._ledger.note(LedgerEntry(work.claim_key, "mail", outcome.rule, now, held.session_id, "", fields))
-            self._show_error(work, outcome)
             groups.append(mail_rows.writes(work, outcome, now, step.announced or work.opened))
             if isinstance(outcome, Waiting):
                 self._open.add(work.key)
@@ -379,19 +419,29 @@ class MailCapture:
         self._ledger.flush()
         batch: list[Write] = []
         for group in groups:
-            if len(batch) + len(group) + len(last) > MAX_COMMIT - 1:
+            if len(batch) + len(group) > MAX_COMMIT - 1:
                 held.commit(batch)
                 batch = []
             batch += group
-        if batch or last:
-            held.commit([*batch, *last])
+        if batch and len(batch) + len(last) > MAX_COMMIT - 1:
+            held.commit(batch)
+            batch = []
+        rest = [*batch, *last]  # every mail of every stream is decided by now: cursors may go in as many commits as they need
+        for start in range(0, len(rest), MAX_COMMIT - 1):
+            held.commit(rest[start : start + MAX_COMMIT - 1])
 
-    def _show_error(self, work: Work, outcome: Outcome | Waiting) -> None:
-        """The category that shows an error comes and goes with the hold; before the rows, so that a crash repeats it."""
+    def _shown(self, work: Work, outcome: Outcome | Waiting) -> Outcome | Waiting:
+        """The category that shows an error comes and goes with the hold; before the rows, so that a crash repeats it. A
+        mistake of ours in it holds the mail."""
         is_held = outcome.rule.startswith("held.")
-        if isinstance(outcome, Outcome) and is_held != work.was_held:
-            with suppress(ItemError):  # the mail itself is gone or keeps changing: the ledger has said it
-                self._source.mark(work.mail.id, **{"add" if is_held else "take": [ERROR_MARK]})
+        if isinstance(outcome, Waiting) or is_held == work.was_held:
+            return outcome
+        problem = self._writing.mark(work.mail.id, **{"add" if is_held else "take": [ERROR_MARK]})
+        return held_by(problem, outcome.crm) if problem is not None else outcome
+
+
+def _tries(row: Row | None) -> int:
+    return int(records.read(row).get("tries", 0)) if row is not None else 0
 
 
 def _moved(before: Mapping[str, str], after: Mapping[str, str]) -> list[Write]:

@@ -1,7 +1,7 @@
 """The lease of a mailbox, with fencing: whoever holds it proves so with every write.
 
 Rules that hold here: a lease is taken only when it is free or over, by insert or If-Match; every commit carries the lease
-row with If-Match and moves its end, so a holder that was thought dead and comes back writes nothing (LeaseLost).
+row first, with If-Match, and moves its end, so a holder that was thought dead and comes back writes nothing (LeaseLost).
 Nothing else in the engine may write a mailbox's link, cursor or state rows.
 """
 
@@ -14,8 +14,9 @@ from shared.core.errors import LeaseLost, RowChanged, RowExists
 from shared.ports import MAX_COMMIT, Clock, Insert, LinkStore, Place, Put, Row, Write
 from shared.session import records
 
-#: Of a lease's time, the part that may be left before `extend` writes.
-EXTEND_BELOW = 0.6
+#: Of a lease's time, the part below which `extend` writes: what is left of 90 s outlasts the longest call of a vendor (70 s),
+#: so that nobody is still writing when another session begins.
+EXTEND_BELOW = 0.85
 
 
 class Held:
@@ -42,7 +43,7 @@ class Held:
         if len(writes) > MAX_COMMIT - 1:
             raise ValueError(f"a session's commit takes at most {MAX_COMMIT - 1} writes")
         until = self.clock.now() + timedelta(seconds=self._lease_s)
-        etags = self._write([*writes, Put(records.LEASE, _lease(self.session_id, self.epoch, until), self._etag)])
+        etags = self._write([Put(records.LEASE, _lease(self.session_id, self.epoch, until), self._etag), *writes])
         self._etag, self._until = etags[records.LEASE], until
         return etags
 
@@ -53,7 +54,7 @@ class Held:
 
     def release(self, writes: Sequence[Write] = ()) -> None:
         """Gives the lease back, together with the last writes of the session."""
-        self._write([*writes, Put(records.LEASE, _lease("", self.epoch, self.clock.now()), self._etag)])
+        self._write([Put(records.LEASE, _lease("", self.epoch, self.clock.now()), self._etag), *writes])
 
     def count(self, items: int) -> None:
         self._items_left -= items

@@ -44,8 +44,9 @@ class Matching:
         return Question(tuple(addresses), tuple(numbers), identifiers, opportunities=self._profile["link_opportunities"])
 
     def unread(self, asked: Asked, matches: Matches) -> Bug | None:
-        """Why nobody can say who a participant is: a record of theirs that our own code could not read."""
-        return next((matches.broken[one] for one, _ in asked.participants if one in matches.broken), None)
+        """Why nobody can say what this mail belongs to: something it asked for that our own code could not ask or read."""
+        wanted = (*(address for address, _ in asked.participants), *asked.numbers, asked.identifier)
+        return next((matches.broken[one] for one in wanted if one in matches.broken), None)
 
     def links(self, mail: Mail, asked: Asked, matches: Matches) -> Links:
         return links(

@@ -23,6 +23,13 @@ from shared.session import links, records
 KIND = "mail"
 #: Hours until a held mail is tried again, by the number of tries so far; after the last it waits for a person.
 RETRY_H = (1, 6, 24, 24, 24, 72, 168, 168)
+#: How often a session may begin with a mail that is not finished, and the seconds before the n-th time: what stops a session
+#: must not stop the next one too.
+MOST_TRIES = 10
+
+
+def pause_s(tries: int) -> float:
+    return 60.0 * float(2 ** min(tries, 8))
 
 
 @dataclass(frozen=True)
@@ -37,15 +44,18 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Waiting:
-    """Not decided yet: the mail stays announced and is looked at again at `until`."""
+    """Not decided yet: the mail stays announced and is looked at again at `until`. `counts`: as a try, of which a mail has
+    MOST_TRIES before it is held."""
 
     rule: str
     until: datetime
+    counts: bool = False
 
 
 @dataclass
 class Work:
-    """One mail in hand. `row`: the value of its `msg_` row ({} = none); `opened`: announced by an earlier session."""
+    """One mail in hand. `row`: the value of its `msg_` row ({} = none); `opened`: announced by an earlier session; `tries`:
+    how often it was held, `open_tries`: how often a session began with it unfinished."""
 
     mail: Mail
     key: str
@@ -54,6 +64,7 @@ class Work:
     row: Mapping[str, Any] = field(default_factory=dict)
     opened: bool = False
     tries: int = 0
+    open_tries: int = 0
 
     @property
     def was_held(self) -> bool:
@@ -86,16 +97,21 @@ def sig_of(mail: Mail) -> str:
     return f"{marks}:{mail.role}"
 
 
-def announcement(work: Work, until: datetime | None = None) -> Write:
+def was_marked(row: Mapping[str, Any]) -> bool:
+    """Whether the mail was marked by hand when the row's decision was made."""
+    return bool(set("mf") & set(str(row.get("sig", "")).partition(":")[0]))
+
+
+def announcement(mail_id: str, claim_key: str, until: datetime | None = None, tries: int = 0) -> Write:
     """The row that says that a record may come into being for this mail; with `until`: not to be looked at before."""
     wait = records.text_of(until) if until else ""
-    return Put(opened(work.key), records.row(kind=KIND, id=work.mail.id, claim=work.claim_key, until=wait))
+    return Put(opened(hash_of(mail_id)), records.row(kind=KIND, id=mail_id, claim=claim_key, until=wait, tries=tries))
 
 
 def writes(work: Work, outcome: Outcome | Waiting, now: datetime, announced: bool) -> list[Write]:
     """The rows of a decision. `announced`: the `open_` row is there."""
     if isinstance(outcome, Waiting):
-        return [announcement(work, outcome.until)]
+        return [announcement(work.mail.id, work.claim_key, outcome.until, work.open_tries + outcome.counts)]
     result = [_decided(work.key, sig_of(work.mail), outcome, work.claim_key, now)]
     if announced:
         result.append(Delete(opened(work.key)))
@@ -120,17 +136,32 @@ def _decided(key: str, sig: str, outcome: Outcome, item: str, now: datetime) -> 
 def _hold(key: str, mail_id: str, outcome: Outcome, now: datetime, tries: int, *, was_held: bool) -> list[Write]:
     if not outcome.rule.startswith("held."):
         return [Delete(records.held(key))] if was_held else []
-    wait = RETRY_H[tries] if tries < len(RETRY_H) else None
-    again = records.text_of(now + timedelta(hours=wait)) if wait else ""
     value = records.row(
-        kind=KIND, id=mail_id, code=outcome.rule, fields=list(outcome.fields), tries=tries + 1, next=again,
+        kind=KIND, id=mail_id, code=outcome.rule, fields=list(outcome.fields), tries=tries + 1, next=_again(tries, now),
         since=records.text_of(now),
     )  # fmt: skip
     return [Put(records.held(key), value)]
 
 
-def due(rows: Sequence[Row], now: datetime, name: str) -> list[Mapping[str, Any]]:
-    """The mail rows among these whose time `name` has come."""
-    values = [records.read(row) for row in rows]
-    text = records.text_of(now)
-    return [value for value in values if value["kind"] == KIND and (name == "until" or value[name]) and value[name] <= text]
+def _again(tries: int, now: datetime) -> str:
+    return records.text_of(now + timedelta(hours=RETRY_H[tries])) if tries < len(RETRY_H) else ""
+
+
+def begun(row: Row, now: datetime) -> Write:
+    """An `open_` or `held_` row as it is before its mail is tried once more: the try counts even if the session dies of it."""
+    value = records.read(row)
+    tries = int(value.get("tries", 0))
+    if row.key.startswith(opened("")):
+        later = records.text_of(now + timedelta(seconds=pause_s(tries)))
+        return Put(row.key, {**value, "tries": tries + 1, "until": later})
+    return Put(row.key, {**value, "tries": tries + 1, "next": _again(tries, now)})
+
+
+def due(rows: Sequence[Row], now: datetime, name: str) -> dict[str, Row]:
+    """The rows of mails among these whose time `name` has come, by the mail's id."""
+    text, found = records.text_of(now), {}
+    for row in rows:
+        value = records.read(row)
+        if value["kind"] == KIND and (name == "until" or value[name]) and value[name] <= text:
+            found[str(value["id"])] = row
+    return found

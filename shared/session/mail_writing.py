@@ -17,15 +17,16 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from functools import partial
 
-from shared.core.errors import Bug, Gone, ItemError, Refused, Stale
+from shared.core.errors import Bug, Gone, ItemError, NetworkDown, Refused, Stale, bug_or
 from shared.core.mail import Attachment, MailRecord, MailText
 from shared.core.mail_record import record_of
 from shared.core.match import Links
 from shared.core.profile import Profile
-from shared.core.scope import UNSYNC, Filters
-from shared.ports import MAX_COMMIT, MailCrm, MailSource, SavedMail
-from shared.session import claims, mail_rows
+from shared.core.scope import ERROR_MARK, MARK, UNSYNC, Filters
+from shared.ports import MAX_COMMIT, MailCrm, MailSource, Place, Put, SavedMail
+from shared.session import claims, mail_rows, records
 from shared.session.bugs import BugCount
 from shared.session.claims import Claim, Claims
 from shared.session.lease import Held
@@ -33,7 +34,8 @@ from shared.session.mail_rows import Outcome, Waiting, Work
 
 #: Mails whose text is asked for at once, and the characters of text after which a part is written.
 READ_AT_ONCE, PART_CHARACTERS = 20, 8_000_000
-RETRY_S = 60.0
+#: Seconds for which a write without an answer may still be going on at the CRM.
+IN_DOUBT_S = 300.0
 MEGABYTE = 1024 * 1024
 
 
@@ -59,11 +61,11 @@ class Candidate:
     record: MailRecord | None = None
 
 
-def held_by(problem: ItemError) -> Outcome:
-    """The decision that holds a mail, with what a person needs to mend it."""
+def held_by(problem: ItemError, crm: str = "") -> Outcome:
+    """The decision that holds a mail, with what a person needs to mend it. `crm`: the record, where one stands already."""
     if isinstance(problem, Bug):
-        return Outcome("held.bug", fields=(problem.kind, problem.place))
-    return Outcome(f"held.{problem.code}", fields=getattr(problem, "fields", ()))
+        return Outcome("held.bug", crm, (problem.kind, problem.place))
+    return Outcome(f"held.{problem.code}", crm, getattr(problem, "fields", ()))
 
 
 class MailWriting:
@@ -83,11 +85,11 @@ class MailWriting:
 
     def carry_out(self, candidates: Sequence[Candidate]) -> list[Step]:
         """Saves the mails; answers a step for each that got anywhere before the slice ended."""
-        foreign = [one for one in candidates if one.found and one.claim.state == "free" and not one.work.opened]
+        foreign = [one for one in candidates if one.found and (one.claim.state == "free" or not one.claim.made)]
         own = [one for one in candidates if one not in foreign]
         self._announce([one.work for one in candidates if not one.work.opened])
-        steps = self._claim(candidates)
-        steps += self._adopted([one for one in foreign if one.claim.state == "mine"])
+        steps = self._claim(candidates, frozenset(one.work.claim_key for one in foreign))
+        steps += self._adopted([one for one in foreign if one.claim.state in ("mine", "saved")])
         for part in self._parts([one for one in own if one.claim.state in ("mine", "saved")], steps):
             steps += self._write(part)
             if self._held.spent():
@@ -101,27 +103,37 @@ class MailWriting:
             self.claims.release([standing])
 
     def taken_back(self, key: str, record_id: str) -> Outcome:
-        """ "Salesforce Unsync": the record goes with its last holder, where we made it; others keep it."""
+        """ "Salesforce Unsync": the record goes with its last holder, where we made it; others keep it. Where it cannot be
+        deleted the mail is held, and so is the claim, in which nobody stands as a holder any more."""
         left = self.claims.leave(key, self._held.now())
         if left.state != "mine":
             return Outcome("severed.unsync")
-        if left.made:
-            with suppress(Gone):
-                self._crm.remove(record_id)
+        if left.made and (problem := self._removed(record_id)) is not None:
+            return held_by(problem, record_id)
         self.claims.release([left])
         return Outcome("removed.unsync" if left.made else "severed.unsync")
+
+    def _removed(self, record_id: str) -> ItemError | None:
+        try:
+            return self._bugs.guard(lambda: self._crm.remove(record_id))
+        except Gone:
+            return None
+        except ItemError as problem:
+            return problem
 
     # announced and claimed
 
     def _announce(self, works: Sequence[Work]) -> None:
         most = MAX_COMMIT - 1
         for start in range(0, len(works), most):
-            self._held.commit([mail_rows.announcement(work) for work in works[start : start + most]])
+            rows = [mail_rows.announcement(work.mail.id, work.claim_key) for work in works[start : start + most]]
+            self._held.commit(rows)
 
-    def _claim(self, candidates: Sequence[Candidate]) -> list[Step]:
+    def _claim(self, candidates: Sequence[Candidate], foreign: frozenset[str]) -> list[Step]:
         """Claims what is not this mailbox's yet; answers a step for each that somebody else has meanwhile."""
         now = self._held.now()
-        claimed = self.claims.claim([one.work.claim_key for one in candidates if one.claim.state == "free"], now)
+        free = [one.work.claim_key for one in candidates if one.claim.state == "free"]
+        claimed = self.claims.claim(free, now, foreign=foreign)
         steps = []
         for one in candidates:
             if one.claim.state == "free":
@@ -131,25 +143,52 @@ class MailWriting:
             else:
                 continue  # saved by this mailbox, files not finished
             if one.claim.state == "saved":
-                one.claim = self.claims.join(one.claim, one.work.mail.id, now)
-                steps.append(Step(one.work, Outcome("saved.shared", one.claim.crm_id), True))
-                one.claim = Claim("theirs", one.claim.key)
-            elif one.claim.state == "theirs":
-                steps.append(self._later(one, "waiting.claim", ((one.claim.until or now) - now).total_seconds() + 1))
+                joined = self.claims.join(one.claim, one.work.mail.id, now)
+                one.claim = Claim("theirs", joined.key, until=joined.until)
+                if joined.state == "saved":
+                    steps.append(Step(one.work, Outcome("saved.shared", joined.crm_id), True))
+                    continue
+            if one.claim.state == "theirs":
+                steps.append(self._waits(one))
         return steps
+
+    def _waits(self, one: Candidate) -> Step:
+        """For the claim that another mailbox has."""
+        until = one.claim.until or self._held.now()
+        return Step(one.work, Waiting("waiting.claim", until + timedelta(seconds=1)), True)
 
     def _adopted(self, foreign: Sequence[Candidate]) -> list[Step]:
         """Records that somebody else's hand or product made of the same mail: linked, never written."""
-        if foreign:
-            self._settle([(one, one.found) for one in foreign], made=False)
+        self._settle([(one, one.found) for one in foreign if one.claim.state == "mine"])
         return [Step(one.work, Outcome("saved.adopted", one.found), True) for one in foreign]
 
-    def _later(self, one: Candidate, rule: str, seconds: float = RETRY_S) -> Step:
-        return Step(one.work, Waiting(rule, self._held.now() + timedelta(seconds=seconds)), True)
+    def _later(self, one: Candidate, problem: ItemError) -> Step:
+        """For a mail that will probably work later: again after a pause that grows, and held after the last."""
+        tries = one.work.open_tries
+        if tries >= mail_rows.MOST_TRIES:
+            return Step(one.work, held_by(problem, one.found), True)
+        until = self._held.now() + timedelta(seconds=mail_rows.pause_s(tries))
+        return Step(one.work, Waiting("waiting.retry", until, counts=True), True)
 
-    def _settle(self, landed: Sequence[tuple[Candidate, str]], *, made: bool = True) -> None:
-        saved = {one.work.claim_key: claims.Held(record_id, one.work.mail.id) for one, record_id in landed}
-        self.claims.settle({one.work.claim_key: one.claim for one, _ in landed}, saved, made=made)
+    def _settle(self, landed: Sequence[tuple[Candidate, str]]) -> None:
+        if landed:
+            saved = {one.work.claim_key: claims.Held(record_id, one.work.mail.id) for one, record_id in landed}
+            self.claims.settle({one.work.claim_key: one.claim for one, _ in landed}, saved)
+
+    def forget(self, key: str, record_id: str) -> None:
+        """A record that is gone: nobody may join it any more, and whoever holds it too is told."""
+        place = self._held.place
+        for mailbox, item in self.claims.forget(key, record_id, self._held.now()).items():
+            told = records.row(kind=mail_rows.KIND, crm=record_id, item=item, stamp="", deleted=True)
+            where = Place(place.table, place.tenant, place.what, mailbox)
+            self._held.store.commit(where, [Put(f"dirty_crm_{mail_rows.hash_of(record_id)}", told)])
+
+    def mark(self, mail_id: str, *, add: Sequence[str] = (), take: Sequence[str] = ()) -> Bug | None:
+        """Changes the categories of a mail; one that is gone has none, and one that keeps changing does without."""
+        with suppress(ItemError):
+            marked = self._bugs.guard(partial(self._source.mark, mail_id, add=add, take=take))
+            return marked if isinstance(marked, Bug) else None
+        return None
 
     # read
 
@@ -181,12 +220,13 @@ class MailWriting:
         if isinstance(read, ItemError):
             return self._failed(one, read)
         one.text = read
-        try:
-            one.record = record_of(
-                read, one.links, identifier=one.work.identifier, profile=self._profile, filters=self._filters
-            )
-        except Exception as problem:  # noqa: BLE001 - one mail's; `_failed` counts it
-            return self._failed(one, Bug.of(problem))
+        making = partial(
+            record_of, read, one.links, identifier=one.work.identifier, profile=self._profile, filters=self._filters
+        )
+        made = bug_or(making)
+        if isinstance(made, Bug):
+            return self._failed(one, made)
+        one.record = made
         return None
 
     def _failed(self, one: Candidate, problem: ItemError) -> Step:
@@ -194,7 +234,7 @@ class MailWriting:
         if isinstance(problem, Bug) and not self._bugs.bearable(problem):
             raise problem
         self._give_back(one)
-        return Step(one.work, Outcome("skipped.gone") if isinstance(problem, Gone) else held_by(problem), True)
+        return Step(one.work, Outcome("skipped.gone") if isinstance(problem, Gone) else held_by(problem, one.found), True)
 
     def _give_back(self, one: Candidate) -> None:
         if one.claim.state == "mine" and not one.found:
@@ -204,44 +244,75 @@ class MailWriting:
 
     def _write(self, part: Sequence[Candidate]) -> list[Step]:
         self._held.extend()
+        part, steps = self._still_ours(part)
         fresh = [one for one in part if not one.found]
         standing = [one for one in part if one.found]
         answers: list[tuple[Candidate, SavedMail | ItemError]] = []
         if fresh:
-            answers += zip(fresh, self._crm.save([_record(one) for one in fresh]), strict=True)
+            answers += zip(fresh, self._saved_at_the_crm(fresh), strict=True)
         if standing:
             answers += zip(standing, self._crm.complete([(one.found, _record(one)) for one in standing]), strict=True)
         self._settle(
             [(one, answer.id) for one, answer in answers if isinstance(answer, SavedMail) and one.claim.state == "mine"]
         )
-        return [step for step in self._ended(answers) if step is not None]
+        return steps + [step for step in self._ended(answers) if step is not None]
+
+    def _still_ours(self, part: Sequence[Candidate]) -> tuple[list[Candidate], list[Step]]:
+        """The candidates whose claims outlast the write, renewed where they would not; the others wait for who has them."""
+        renewed = self.claims.renew([one.claim for one in part if one.claim.state == "mine"], self._held.now())
+        kept, steps = [], []
+        for one in part:
+            one.claim = renewed.get(one.work.claim_key, one.claim)
+            if one.claim.state in ("mine", "saved") and (one.claim.state == "mine" or one.found):
+                kept.append(one)
+            else:
+                steps.append(self._waits(one))
+        return kept, steps
+
+    def _saved_at_the_crm(self, fresh: Sequence[Candidate]) -> Sequence[SavedMail | ItemError]:
+        """Where no answer came, the CRM may still be at work: nobody looks for these mails before it must have ended."""
+        try:
+            return self._crm.save([_record(one) for one in fresh])
+        except NetworkDown:
+            now = self._held.now()
+            self.claims.renew([one.claim for one in fresh], now, life_s=IN_DOUBT_S)
+            until = now + timedelta(seconds=IN_DOUBT_S)
+            for start in range(0, len(fresh), MAX_COMMIT - 1):
+                works = [one.work for one in fresh[start : start + MAX_COMMIT - 1]]
+                self._held.commit(
+                    [mail_rows.announcement(work.mail.id, work.claim_key, until, work.open_tries) for work in works]
+                )
+            raise
 
     def _ended(self, answers: Sequence[tuple[Candidate, SavedMail | ItemError]]) -> Iterator[Step | None]:
         known = [answer.id for one, answer in answers if isinstance(answer, SavedMail) and one.found and _files(one)]
         there = self._crm.files(known) if known else {}
         for one, answer in answers:
             if isinstance(answer, Stale):
-                yield self._later(one, "waiting.retry")
+                yield self._later(one, answer)
             elif isinstance(answer, Gone):
-                yield Step(one.work, Outcome("severed.deleted"), True)  # a person deleted the record while it was unfinished
+                yield self._deleted(one)
             elif isinstance(answer, ItemError):
                 yield self._failed(one, answer)
             elif not answer.complete:
-                yield self._later(one, "waiting.retry")
+                yield self._later(one, Stale())
             elif self._held.spent() and _files(one):
                 yield None  # stays announced; the record stands
+            elif isinstance(files := there.get(answer.id, ()), Bug):
+                yield self._failed(one, files)
             else:
-                yield Step(one.work, self._with_files(one, answer.id, there.get(answer.id, ())), True)
+                yield Step(one.work, self._with_files(one, answer.id, files), True)
+
+    def _deleted(self, one: Candidate) -> Step:
+        """A person deleted the record while it was unfinished."""
+        self.forget(one.work.claim_key, one.found)
+        self.mark(one.work.mail.id, take=[MARK, ERROR_MARK])
+        return Step(one.work, Outcome("severed.deleted"), True)
 
     def _with_files(self, one: Candidate, record_id: str, there: Sequence[tuple[str, int]]) -> Outcome:
         """Saved when its files are; a mistake of ours at a file holds the mail, whose record stands and is completed later."""
-        try:
-            refused = self._attach(one, record_id, there)
-        except Exception as problem:
-            if not self._bugs.bearable(problem):
-                raise
-            return held_by(Bug.of(problem))
-        return self._saved(one, record_id, refused)
+        refused = self._bugs.guard(partial(self._attach, one, record_id, there))
+        return held_by(refused, record_id) if isinstance(refused, Bug) else self._saved(one, record_id, refused)
 
     def _saved(self, one: Candidate, record_id: str, refused: Sequence[str]) -> Outcome:
         if UNSYNC in one.work.mail.categories:  # said after the record was announced: finish, then take it back
@@ -255,8 +326,8 @@ class MailWriting:
         left, refused = Counter(name for name, _ in there), []
         related = [one.links.related] if one.links.related and self._profile["link_files"] else []
         for attachment in _files(one):
-            if left[attachment.name] > 0:
-                left[attachment.name] -= 1
+            if left[stored := self._crm.file_name(attachment.name)] > 0:
+                left[stored] -= 1
             elif attachment.size > self._profile["attachment_max_mb"] * MEGABYTE:
                 refused.append("file.too_large")
             else:
@@ -266,12 +337,17 @@ class MailWriting:
     def _upload(self, mail_id: str, attachment: Attachment, targets: Sequence[str]) -> list[str]:
         self._held.extend()
         try:
-            with self._source.open(mail_id, attachment) as stream:
-                self._crm.attach(targets, attachment.name, attachment.content_type, stream)
+            with suppress(Stale):  # it has to be sent from its beginning once more
+                return self._sent(mail_id, attachment, targets)
+            return self._sent(mail_id, attachment, targets)
         except Gone:
             return ["file.gone"]
-        except Refused as problem:
+        except (Refused, Stale) as problem:
             return [f"file.{problem.code}"]
+
+    def _sent(self, mail_id: str, attachment: Attachment, targets: Sequence[str]) -> list[str]:
+        with self._source.open(mail_id, attachment) as stream:
+            self._crm.attach(targets, attachment.name, attachment.content_type, stream)
         return []
 
 

@@ -13,15 +13,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
-from shared.ports import MAX_COMMIT, Bell, Changed, ChangeFeed, Clock, LinkStore, MailboxKey, Place, Put, Ring, Write
+from shared.ports import MAX_COMMIT, Bell, Changed, ChangeFeed, Clock, LinkStore, MailboxKey, Place, Put, Ring, Row, Write
 from shared.session import lease, links, records
 from shared.session.claims import holders_of
 from shared.session.run import PartReport
 
 OVERLAP = timedelta(seconds=120)
 MOST = 200
+#: Of the changes that the next question answers again, so many are known by name; more are told twice, which is harmless.
+MOST_SEEN = 10_000
+SCAN_ALL_ABOVE = 500
 WATERMARK = "watermark"
 
 
@@ -55,11 +58,12 @@ def poll(
     known = set(value.get("seen", ()))
     names = {_name(change): change for change in changed}
     fresh = [change for name, change in names.items() if name not in known]
+    again = sorted(name for name, change in names.items() if _moment(change.stamp) >= began - OVERLAP)[:MOST_SEEN]
     told = _routed(store, org, fresh, owners)
     for mailbox, changes in told.items():
         _tell(store, place_of(mailbox), changes)
         bell.ring(Ring(mailbox, "poll", began))
-    _remember(store, marks_place, kinds, began, sorted(names), marks, known)
+    _remember(store, marks_place, kinds, began, again, marks, known)
     return PollReport(len(fresh), len(told))
 
 
@@ -93,13 +97,32 @@ def _routed(
     store: LinkStore, org: Place, changed: Sequence[Changed], owners: Callable[[str], Iterable[MailboxKey]]
 ) -> dict[MailboxKey, list[Told]]:
     told: dict[MailboxKey, list[Told]] = {}
+    all_holders = _all_holders(store, org) if len(changed) > SCAN_ALL_ABOVE else None
     for change in changed:
         first = holders_of(change.id)
-        holders = {str(row.value["mailbox"]): str(row.value["item"]) for row in store.scan(org, first, first[:-1] + "`")}
+        rows = store.scan(org, first, first[:-1] + "`") if all_holders is None else all_holders.get(first, ())
+        holders = {str(row.value["mailbox"]): str(row.value["item"]) for row in rows}
         others = (str(mailbox) for mailbox in owners(change.owner)) if change.owner else ()
         for mailbox in [*holders, *(other for other in others if other not in holders)]:
             told.setdefault(MailboxKey(mailbox), []).append(Told(change, holders.get(mailbox, "")))
     return told
+
+
+def _all_holders(store: LinkStore, org: Place) -> Mapping[str, list[Row]]:
+    """Every holder row by what the keys of its record begin with: one walk, where one for each change would be too many."""
+    found: dict[str, list[Row]] = {}
+    for row in store.scan(org, *records.every("holder")):
+        found.setdefault(row.key[: row.key.index("_", len("holder_")) + 1], []).append(row)
+    return found
+
+
+def _moment(stamp: str) -> datetime:
+    """When a change happened; a stamp that is no time counts as now, so that it is remembered."""
+    try:
+        moment = datetime.fromisoformat(stamp)
+    except ValueError:
+        return datetime.max.replace(tzinfo=UTC)
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _tell(store: LinkStore, place: Place, changes: Sequence[Told]) -> None:

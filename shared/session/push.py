@@ -2,8 +2,9 @@
 
 Rules that hold here: renewed once a day, at once when the vendor says so (ring "renew"), made anew when the vendor no longer
 knows it; so one that the vendor dropped without a word is missed for a day at most. Notifications only make things quicker:
-where the vendor refuses to send any, the mailbox goes on by the sweep, the refusal stands in the row for health, and it is
-tried again after six hours.
+where the vendor refuses to send any, or is out of order, the mailbox goes on by the sweep, the reason stands in the row, and
+it is tried again: after six hours, or after ten minutes where it will probably work soon. A vendor that is wholly away is told
+by what the session does next.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from shared.core.errors import Gone, ItemError
+from shared.core.errors import ConsentNeeded, Gone, ItemError, Retry, SyncError
 from shared.ports import Push, Put, Subscription
 from shared.session import records
 from shared.session.lease import Held
@@ -22,7 +23,7 @@ from shared.session.run import PartReport
 ROW = "sub_mail"
 #: Of the vendor's seven days; six means once a day.
 RENEW_BEFORE = timedelta(days=6)
-TRY_AGAIN = timedelta(hours=6)
+TRY_AGAIN, SOON = timedelta(hours=6), timedelta(minutes=10)
 NONE: Mapping[str, Any] = {"id": "", "generation": 0, "expires": "", "refused": "", "next": ""}
 
 
@@ -52,17 +53,21 @@ class KeepPush:
             return PartReport()
         try:
             subscription = self._renewed(value["id"]) or self._subscribed(value["generation"] + 1)
-        except ItemError as refused:
-            again = records.text_of(held.now() + TRY_AGAIN)
-            value |= {"refused": refused.code, "next": again, "id": "", "v": records.VERSION}
-            held.commit([Put(ROW, value)])
-            return PartReport(counts={"push.refused": 1})
+        except (ItemError, ConsentNeeded) as refused:
+            return self._put_off(held, value | {"id": ""}, refused, TRY_AGAIN)
+        except Retry as later:
+            return self._put_off(held, value, later, SOON)
         generation = value["generation"] + (subscription.id != value["id"])
         kept = records.row(
             id=subscription.id, generation=generation, expires=records.text_of(subscription.expires), refused="", next=""
         )
         held.commit([Put(ROW, kept)])
         return PartReport(counts={"push.renewed": 1})
+
+    def _put_off(self, held: Held, value: Mapping[str, Any], problem: SyncError, wait: timedelta) -> PartReport:
+        again = records.text_of(held.now() + wait)
+        held.commit([Put(ROW, {**value, "refused": problem.code, "next": again, "v": records.VERSION})])
+        return PartReport(counts={"push.refused": 1})
 
     def _renewed(self, subscription_id: str) -> Subscription | None:
         if not subscription_id:

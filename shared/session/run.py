@@ -19,12 +19,25 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
-from shared.core.errors import BudgetSpent, LeaseLost, MailboxError, NewerRow, OrgError, Retry, SyncError
+from shared.core.errors import (
+    BudgetSpent,
+    LeaseLost,
+    MailboxError,
+    MailboxMissing,
+    NewerRow,
+    OrgError,
+    Retry,
+    SyncError,
+)
 from shared.ports import Bell, Clock, LinkStore, Place, Put, Ring, Write
 from shared.session import lease, records, rings
 
 #: Minutes to wait after the n-th failure in a row; the last one repeats.
 BACK_OFF_MIN = (1, 2, 4, 8, 16, 32, 60)
+#: How often in a row a vendor's own Retry-After is believed alone.
+PATIENT_TIMES = 3
+#: Seconds until a mailbox looks again whether its org, or it itself, is there again.
+MENDED_BY_OTHERS_S = 3600.0
 #: A broken mailbox waits at most this long before the sweep tries it again.
 RINGABLE = ("active", "broken")
 
@@ -41,12 +54,14 @@ class SessionSettings:
 
 @dataclass(frozen=True)
 class PartReport:
-    """`found`: changes seen. `again`: the slice is used up, ring at once; `again_after_s`: ring after that time."""
+    """`found`: changes seen. `again`: the slice is used up, ring at once; `again_after_s`: ring after that time.
+    `health`: the code of what waits for a person while the mailbox goes on, "" = nothing does."""
 
     found: int = 0
     again: bool = False
     again_after_s: float | None = None
     counts: Mapping[str, int] = field(default_factory=dict)
+    health: str = ""
 
 
 class Part(Protocol):
@@ -136,7 +151,8 @@ def _holding(
             held.release()
         raise
     complete = not total.again
-    state |= {"stage": "active", "failures": 0, "not_before": "", "health": "ok", "last_ok": records.text_of(held.now())}
+    state |= {"stage": "active", "failures": 0, "not_before": "", "health": total.health or "ok"}
+    state["last_ok"] = records.text_of(held.now())
     if complete:
         state["pulled_at"] = records.text_of(pull_began)
     try:
@@ -144,7 +160,9 @@ def _holding(
     except LeaseLost:
         return _report(ring, LeaseLost.code, began, held.clock, total)
     if delay := _next_ring(ring, total, settings):
-        bell.ring(Ring(ring.mailbox, "self", held.now()), delay[0])
+        # it speaks for the time it is due: a pull before that does not answer it
+        due = held.now() + timedelta(seconds=delay[0])
+        bell.ring(Ring(ring.mailbox, "self", due), delay[0])
     if complete:  # else the ring just made speaks for the mark too
         rings.answer_wake(held.store, bell, held.place, ring, pull_began)
     return _report(ring, "ok", began, held.clock, total)
@@ -168,13 +186,17 @@ def _stop(held: lease.Held, ring: Ring, state: dict[str, Any], bell: Bell, stopp
     delay: float | None = None
     match stopped:
         case Retry(after_s=after):
-            state["failures"] = int(state.get("failures", 0)) + 1
-            delay = max(after or 0.0, _back_off(state["failures"], held.session_id) if after is None else 0.0)
+            state["failures"] = failures = int(state.get("failures", 0)) + 1
+            # what the vendor asks for, and after a few times in vain no less than our own curve
+            own = _back_off(failures, held.session_id) if after is None or failures > PATIENT_TIMES else 0.0
+            delay = max(after or 0.0, own)
         case BudgetSpent(until=until):
             delay = max(0.0, (until - now).total_seconds())
         case NewerRow():
             delay = BACK_OFF_MIN[-1] * 60.0
-        case MailboxError() | OrgError():
+        case OrgError() | MailboxMissing():
+            delay = MENDED_BY_OTHERS_S  # an admin mends it, and nobody tells every mailbox of it
+        case MailboxError():
             state["stage"] = "waiting"
     if delay is not None:
         state["not_before"] = records.text_of(now + timedelta(seconds=delay))
@@ -220,7 +242,8 @@ def new_state(now: datetime) -> dict[str, Any]:
 def _added(total: PartReport, more: PartReport) -> PartReport:
     waits = [wait for wait in (total.again_after_s, more.again_after_s) if wait is not None]
     counts = {name: total.counts.get(name, 0) + more.counts.get(name, 0) for name in {*total.counts, *more.counts}}
-    return PartReport(total.found + more.found, total.again or more.again, min(waits, default=None), counts)
+    health = total.health or more.health
+    return PartReport(total.found + more.found, total.again or more.again, min(waits, default=None), counts, health)
 
 
 def _report(ring: Ring, result: str, began: datetime, clock: Clock, total: PartReport | None = None) -> SessionReport:

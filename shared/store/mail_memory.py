@@ -86,7 +86,9 @@ class MemoryMail:
         self.before("mark")
         if mail_id not in self.mails:
             raise Gone
-        self.marked += [(mail_id, f"+{name}") for name in add] + [(mail_id, f"-{name}") for name in take]
+        there = self.mails[mail_id].mail.categories
+        self.marked += [(mail_id, f"+{name}") for name in add if name not in there]
+        self.marked += [(mail_id, f"-{name}") for name in take if name in there]
         kept = [name for name in self.mails[mail_id].mail.categories if name not in (*add, *take)]
         self.change(mail_id, categories=(*kept, *add))
         self.after("mark")
@@ -153,15 +155,19 @@ class MemoryCrm:
         self._called("complete")
         answers: list[SavedMail | ItemError] = []
         for record_id, _ in saved:
-            one = self._record(record_id)
-            one.related_sender = one.related_sender or not one.deleted
-            answers.append(Gone() if one.deleted else SavedMail(record_id))
+            one = next((one for one in self.alive() if one.id == record_id), None)
+            if one is not None:
+                one.related_sender = True
+            answers.append(Gone() if one is None else SavedMail(record_id))
         self.after("complete")
         return answers
 
     def files(self, record_ids: Sequence[str]) -> Mapping[str, Sequence[tuple[str, int]]]:
         self._called("files")
         return {record_id: tuple(self._record(record_id).files) for record_id in record_ids}
+
+    def file_name(self, name: str) -> str:
+        return name
 
     def attach(self, record_ids: Sequence[str], name: str, content_type: str, stream: Stream) -> None:
         self._called("attach")

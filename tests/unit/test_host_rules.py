@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import re
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -9,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sandbox.host_queues import QueueRules, seconds
+from sandbox.host_runtime import Worker, brief
 from sandbox.host_timers import next_run
 
 START = datetime(2026, 1, 30, 23, 59, 30, tzinfo=UTC)  # a Friday
@@ -55,3 +58,50 @@ def test_queue_rules_have_the_platforms_defaults_and_read_host_json() -> None:
 @pytest.mark.parametrize(("text", "expected"), [("00:00:01.5", 1.5), ("01:02:03", 3723), ("7.00:00:00", 604800)])
 def test_time_spans(text: str, expected: float) -> None:
     assert seconds(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "stays"),
+    [
+        ("KeyError at graph_pull.py:120", True),
+        ("Refused (sf.refused) at crm/salesforce.py:7", True),
+        ("Lunch at 12:30", False),
+        ("Refused (the offer to Ann) at salesforce.py:7", False),
+        ("KeyError at graph_pull.py:120 of the offer", False),
+        ("the offer", False),
+    ],
+)
+def test_an_exceptions_text_stays_only_where_it_is_class_and_place_already(text: str, stays: bool) -> None:
+    try:
+        raise ValueError(text)
+    except ValueError as problem:
+        told = brief(problem)
+    assert told == text if stays else re.fullmatch(r"ValueError at unit/test_host_rules\.py:\d+", told)
+
+
+def test_an_exception_that_was_never_raised_is_told_by_its_class() -> None:
+    assert brief(ValueError("the offer")) == "ValueError"
+
+
+@pytest.mark.parametrize(
+    ("well", "ended", "timeout_s", "outcome"),
+    [
+        (True, False, None, "ok"),
+        (False, False, None, "failed"),
+        (None, True, None, "worker ended"),  # another function ran over its time
+        (None, False, 0.01, "timed out"),
+    ],
+)
+def test_the_outcome_of_an_invocation(well: bool | None, ended: bool, timeout_s: float | None, outcome: str) -> None:
+    async def invocation() -> tuple[bool]:
+        if well is None:
+            await asyncio.Event().wait()
+        return (bool(well),)
+
+    async def run() -> str:
+        worker = Worker(timeout_s)
+        if ended:
+            worker.ended.set()
+        return await worker.outcome(asyncio.create_task(invocation()))
+
+    assert asyncio.run(run()) == outcome

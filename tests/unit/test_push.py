@@ -134,8 +134,12 @@ def test_a_vendor_that_refuses_stops_nothing_and_is_asked_again_after_six_hours(
     assert world.row()["refused"] == ""
 
 
-def test_a_network_that_fails_is_tried_again_by_the_next_session(world: World) -> None:
+def test_a_vendor_whose_subscriptions_are_out_of_order_stops_nothing_and_is_asked_again_soon(world: World) -> None:
     world.vendor.problem = NetworkDown()
-    assert world.session().result == "retry.network"
     assert world.session().result == "ok"
+    assert world.row()["refused"] == "retry.network"
+    world.session()
+    assert world.vendor.calls == ["subscribe"]
+    world.time += timedelta(minutes=10)
+    world.session()
     assert world.vendor.calls == ["subscribe", "subscribe"]

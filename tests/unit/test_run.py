@@ -12,9 +12,11 @@ from shared.core.errors import (
     BudgetSpent,
     ConsentNeeded,
     LeaseLost,
+    MailboxMissing,
     NetworkDown,
     NewerRow,
     OrgApiDisabled,
+    OrgConsentNeeded,
     Refused,
     SyncError,
     Throttled,
@@ -119,8 +121,18 @@ def test_a_person_is_not_kept_waiting_by_a_back_off(desk: Desk) -> None:
     assert desk.session(PartReport(), why="user").result == "ok"
 
 
-@pytest.mark.parametrize("problem", [ConsentNeeded(), OrgApiDisabled()])
-def test_what_only_a_person_can_mend_waits_for_one(desk: Desk, problem: SyncError) -> None:
+@pytest.mark.parametrize("problem", [OrgApiDisabled(), OrgConsentNeeded(), MailboxMissing()])
+def test_what_an_admin_mends_for_everybody_is_tried_again_by_itself_after_an_hour(desk: Desk, problem: SyncError) -> None:
+    assert desk.session(problem).result == problem.code
+    assert (desk.state()["stage"], desk.state()["health"]) == ("active", problem.code)
+    assert desk.session(PartReport()).result == "dropped.backing_off"
+    desk.time += timedelta(hours=1)
+    assert desk.session(PartReport()).result == "ok"
+    assert desk.state()["health"] == "ok"
+
+
+def test_what_only_the_person_can_mend_waits_for_that_person(desk: Desk) -> None:
+    problem = ConsentNeeded()
     assert desk.session(problem).result == problem.code
     assert (desk.state()["stage"], desk.state()["health"]) == ("waiting", problem.code)
     made = desk.parts_made

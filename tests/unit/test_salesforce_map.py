@@ -324,7 +324,7 @@ def test_several_addresses_of_a_contact_are_asked_together() -> None:
 def test_statements_stay_short_and_every_value_is_asked_once_per_field(values: list[str], fields: int) -> None:
     names = [f"Field{number}__c" for number in range(fields)]
     head, tail = "SELECT Id FROM Contact WHERE (", ")"
-    statements = list(salesforce_ask.packed(head, names, [value * 9 for value in values], tail))
+    statements = list(salesforce_ask.packed(head, names, [salesforce_ask.literal(value * 9) for value in values], tail))
     assert all(len(one) < salesforce_ask.STATEMENT for one in statements)
     literals = [found for one in statements for found in re.findall(r"'((?:[^'\\]|\\.)*)'", one)]
     assert len(literals) == fields * sum(1 for value in values if value * 9 == line(value * 9))
@@ -353,7 +353,7 @@ def test_of_several_records_of_a_mail_the_oldest_then_the_lowest_id_counts() -> 
     rows = [one("02sA", "2026-05-02"), one("02sC", "2026-05-01"), one("02sB", "2026-05-01")]
     rows.append(one("02s0", "2026-04-01", "<1@X.test>"))
     asked_for = Question((), (), ("<1@x.test>", "<2@x.test>"))
-    assert salesforce_ask.matches(asked_for, {"EmailMessage": rows}, SCHEMA).saved == {"<1@x.test>": "02sB"}
+    assert salesforce_ask.matches(asked_for, {"EmailMessage": rows}, SCHEMA)[0].saved == {"<1@x.test>": "02sB"}
 
 
 # --- what is known of an org
@@ -506,3 +506,43 @@ def test_a_row_error_is_an_answer_to_its_row(code: str, kind: type[SyncError], a
     found = row_error({"success": False, "errors": [{"statusCode": code, "message": "words", "fields": []}]}, NOW)
     assert type(found) is kind and type(answered(found)) is answer
     assert type(row_error({"success": False}, NOW)) is Refused
+
+
+# --- what our own code cannot read
+
+
+class Unreadable(str):
+    """A value that our own code chokes on, in one place."""
+
+    def __str__(self) -> str:
+        raise ZeroDivisionError
+
+
+def test_a_row_that_cannot_be_read_breaks_what_it_was_asked_for_and_nothing_else() -> None:
+    person = {"Id": "003a", "CreatedDate": "2026-01-01", "Email": CAT, "AccountId": "001a"}
+    known = {"Id": "003b", "CreatedDate": "2026-01-01", "Email": ANNA, "AccountId": "001b"}
+    rows = {
+        "Contact": [{**person, "Email": Unreadable(CAT.title())}, known],
+        "Opportunity": [{"Id": "006b", "AccountId": "001b", "CreatedDate": "2026-01-01"}],
+        "Case": [{"Id": Unreadable("500a"), "CaseNumber": "00001234"}, {"Id": "500b", "CaseNumber": "00001235"}],
+        "EmailMessage": [{"Id": Unreadable("02sA"), "MessageIdentifier": "<1@x.test>", "CreatedDate": "2026"}],
+    }
+    question = Question((CAT, ANNA, DAN), ("1234", "1235"), ("<1@x.test>", "<2@x.test>"))
+    found, nobodys = salesforce_ask.matches(question, rows, SCHEMA)
+    assert set(found.broken) == {CAT, ANNA, "1234", "<1@x.test>"}
+    assert {bug.place.split(":")[0] for bug in found.broken.values()} >= {"salesforce_ask.py"}
+    assert ([one.id for one in found.people], list(found.cases), nobodys) == (["003b"], ["1235"], [])
+
+
+def test_a_row_that_concerns_nothing_that_was_asked_is_told_of() -> None:
+    rows = {"Contact": [{"Id": "003a", "Email": Unreadable(DAN), "CreatedDate": "2026"}]}
+    found, nobodys = salesforce_ask.matches(Question((CAT,)), rows, SCHEMA)
+    assert (found.people, found.broken) == ((), {})
+    assert [bug.kind for bug in nobodys] == ["ZeroDivisionError"]
+
+
+def test_a_text_that_cannot_be_asked_for_breaks_itself_alone() -> None:
+    question = Question((None, CAT), ("12", "34"), ("<1@x.test>",))  # type: ignore[arg-type]
+    asked = salesforce_ask.statements(question, SCHEMA, user_id="005U", now=NOW)
+    assert set(asked.broken) == {None}
+    assert any(CAT in soql for _, soql in asked.asked)
