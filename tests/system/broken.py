@@ -40,6 +40,7 @@ from sandbox.frame import FaultRule
 from shared.core.errors import Retry
 from shared.ports import LedgerEntry, MailboxKey, Place, Ring
 from shared.session import records
+from shared.session.mail_writing import IN_DOUBT_S
 from shared.session.rings import read_head
 from shared.store.queue import QueueBell
 from tests.system.broken_rows import ROOT, ROWS, Row, planted
@@ -212,6 +213,7 @@ def synced(desk: Desk, marks: Path) -> None:
         stage.do(lambda: stage.world.rules.append(FaultRule("salesforce", "drop_after", match, after=after)))
         ring(desk)
         wait(lambda: read_head(stage.wire.store, desk.place).value("state").get("failures") == 1)
+        stage.advance(IN_DOUBT_S + 60)  # as long nobody looks for what may still be written
     linked = stage.do(lambda: list(stage.salesforce.records.store.all("ContentDocumentLink")))
     standing = [record_id for identifier, record_id in desk.saved() if MARK in identifier]
     documents = [link["ContentDocumentId"] for link in linked if link["LinkedEntityId"] in standing]

@@ -158,10 +158,16 @@ def settled(rehearsal: Rehearsal, users: int) -> bool:
     if set(stand) == {"ok"} and not announced(rehearsal.run):
         return True
     rehearsal.world("POST", "/clock", json={"advance_s": 61})  # nobody may ask twice within a minute
+    before = pulls(rehearsal.run)
     for user in range(users):
         rehearsal.product("POST", "/me/sync", user)
-    wait_for(lambda: under_way(rehearsal), 10.0)
+    wait_for(lambda: pulls(rehearsal.run) != before and not under_way(rehearsal), 60.0)
     return False
+
+
+def pulls(run: LongRun) -> list[str]:
+    """What the last sessions wrote down of themselves."""
+    return sorted(row["d0"] for row in state_rows(run, "RowKey eq '0state'"))
 
 
 def under_way(rehearsal: Rehearsal) -> bool:
