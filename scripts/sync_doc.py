@@ -9,7 +9,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from shared.core import brake, fields, plan, profile, scope  # noqa: E402
+from shared.core import brake, fields, insist, plan, profile, scope  # noqa: E402
 
 PAGE = ROOT / "docs/sync.md"
 
@@ -31,8 +31,13 @@ def kinds() -> str:
     for kind, rules in fields.KINDS.items():
         for one in rules:
             limits = ", ".join(f"{side}: {limit}" for side, limit in (one.limits or {}).items())
-            rows.append((kind, one.name, one.winner, limits, "yes" if one.is_set else "", "yes" if one.by_person else "no"))
-    return table(("kind", "field", "winner of a conflict", "longest text", "set", "edited by people"), rows)
+            flags = (
+                "yes" if one.is_set else "",
+                "yes" if one.by_person else "no",
+                "yes" if one.name in fields.LOOKUP[kind] else "",
+            )
+            rows.append((kind, one.name, one.winner, limits, *flags))
+    return table(("kind", "field", "winner of a conflict", "longest text", "set", "edited by people", "looked up by"), rows)
 
 
 def brakes() -> str:
@@ -60,7 +65,16 @@ def settings() -> str:
     return table(("setting", "kind", "default", "what it does", "known as"), rows)
 
 
-TABLES = {"decisions": decisions, "fields": kinds, "brake": brakes, "never": never, "settings": settings}
+def insisting() -> str:
+    rows = (
+        ("changes of the winner that are carried", insist.MOST),
+        ("minutes in which they are counted", int(insist.WINDOW_S // 60)),
+        ("hours a field is held where nobody releases it", int(insist.HOLD_S // 3600)),
+    )
+    return table(("two systems insist", "number"), rows)
+
+
+TABLES = {"decisions": decisions, "fields": kinds, "brake": brakes, "insist": insisting, "never": never, "settings": settings}
 
 
 def filled(text: str) -> str:

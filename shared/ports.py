@@ -211,7 +211,7 @@ class Provider(Protocol):
         ...
 
     def made_since(self, kind: str, since: datetime) -> Sequence[Seen]:
-        """Items that were made by the user as whom we write, at `since` or later, and are there. Asked only where not `keyed`."""
+        """Items made by the user as whom we write, at `since` or later, that are still there. Asked only where not `keyed`."""
         ...
 
     def twins(self, items: Sequence[Item]) -> Sequence[Sequence[Seen]]:

@@ -8,7 +8,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -43,22 +43,29 @@ class Seen:
 
 @dataclass(frozen=True)
 class End:
+    """`canon` names the canonical forms (`fields.CANON`) in which the values of `base` were digested."""
+
     id: str = ""
     version: str = ""
     base: Digests = field(default_factory=dict)
+    canon: int = 1
 
 
 @dataclass(frozen=True)
 class Announcement:
     """One write that was about to be made to `side`: the base either side will have for these fields once it has landed.
 
-    `create` when the write makes the item; then every field is in it.
+    `create` when the write makes the item; then every field is in it. `held`: what each side held of its sets when this was
+    announced. `at`: when, in seconds since 1970. `canon` as in End.
     """
 
     side: Side
     mail: Digests
     crm: Digests
     create: bool = False
+    held: Mapping[Side, Digests] = field(default_factory=dict)
+    at: float = 0.0
+    canon: int = 1
 
     def of(self, side: Side) -> Digests:
         return self.mail if side == "mail" else self.crm
@@ -66,8 +73,10 @@ class Announcement:
 
 @dataclass(frozen=True)
 class Link:
-    """A pair. `generation` counts how often its items were made anew; `made` is the side whose item we made ("" = neither);
-    `rule` says why the state is what it is; `gone` is the side whose deletion the brake holds back."""
+    """A pair. `generation` counts how often its items were made anew; `made` is the side whose item we made ("" = neither,
+    the CRM's where we made both);
+    `rule` says why the state is what it is; `gone` is the side whose deletion the brake holds back. `turns`: who won a field
+    lately, (side, seconds since 1970), the last few; `insists`: fields on which two systems insist, held since when."""
 
     key: str
     kind: str
@@ -79,6 +88,8 @@ class Link:
     state: State = "live"
     rule: str = ""
     gone: Side | Literal[""] = ""
+    turns: Mapping[str, Sequence[tuple[Side, float]]] = field(default_factory=dict)
+    insists: Mapping[str, float] = field(default_factory=dict)
 
     def end(self, side: Side) -> End:
         return self.mail if side == "mail" else self.crm

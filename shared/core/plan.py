@@ -6,19 +6,22 @@ of it (1, 2, ...). A side that holds a known value was not edited.
 - Both known at different positions: the announcement of the later one did not finish; its source's value goes to its target.
 - One unknown: a person edited it; its value travels. If the other side's value was announced to it and nobody knows whether
   that landed, the edit may have met it unseen: the edit still travels, and the ledger says so.
-- Both unknown: a conflict; the field's winner takes it and the ledger says so. Sets merge element by element instead.
+- Both unknown: a conflict; the field's winner takes it and the ledger says so. Sets merge element by element (`core.sets`).
+- A field on which two systems insist (`core.insist`) is left alone on both sides, and so are its bases.
 
 A side that was not seen is as the link remembers it. Deletions and edits meet in `DECISIONS`, which docs/sync.md prints.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
 from shared.core import fields as law
-from shared.core.model import SIDES, Announcement, Digests, Fields, Link, Seen, Side, Value, other
+from shared.core.insist import insisted
+from shared.core.model import SIDES, Announcement, Digests, End, Fields, Link, Seen, Side, Value, other
+from shared.core.sets import SetHistory
 
 Class = Literal["SAME", "EDITED", "DELETED"]
 Verb = Literal["remember", "write", "revive", "delete", "sever", "end"]
@@ -40,7 +43,8 @@ DECISIONS: Mapping[tuple[Class, Class], tuple[Verb, str]] = {
 @dataclass(frozen=True)
 class Plan:
     """`writes`: {side: fields to send}, already narrowed. `bases`: the bases once all of it has landed. `target`: the side
-    that revive, delete and sever are about. `conflicts`: fields where two edits met, with the winner."""
+    that revive, delete and sever are about. `conflicts`: fields where two edits met, with the winner. `held`: what each side
+    holds of the sets. `winners`: whose value is carried, by field. `insists`: fields that are held from now on."""
 
     verb: Verb
     rule: str
@@ -48,43 +52,68 @@ class Plan:
     bases: Mapping[Side, Digests] = field(default_factory=dict)
     target: Side | None = None
     conflicts: Mapping[str, Side] = field(default_factory=dict)
+    held: Mapping[Side, Digests] = field(default_factory=dict)
+    winners: Mapping[str, Side] = field(default_factory=dict)
+    insists: tuple[str, ...] = ()
 
-    def announcements(self, *, create: bool = False) -> tuple[Announcement, ...]:
-        """One for each side that is written, in the order of SIDES."""
+    def announcements(self, at: float, *, create: bool = False) -> tuple[Announcement, ...]:
+        """One for each side that is written, in the order of SIDES. `at` in seconds since 1970."""
         return tuple(
             Announcement(
                 side,
                 mail={name: self.bases["mail"][name] for name in names},
                 crm={name: self.bases["crm"][name] for name in names},
                 create=create,
+                held={which: {name: of[name] for name in names if name in of} for which, of in self.held.items()},
+                at=at,
+                canon=law.CANON,
             )
             for side in SIDES
             if (names := self.writes.get(side))
         )
 
 
+@dataclass(frozen=True)
+class View:
+    """One side as it was reported: its values in canonical form, and their digests by canon."""
+
+    values: Mapping[str, Value]
+    digests: Mapping[int, Digests]
+    version: str = ""
+
+    def known(self, shadow: Digests, name: str, canon: int) -> bool:
+        """Whether this side holds what the shadow says. A shadow without the field knows nothing of it."""
+        return name in shadow and self.digests.get(canon, {}).get(name) == shadow[name]
+
+
+def view_of(link: Link, seen: Seen | None, digest_key: bytes) -> View:
+    """Nothing where the side was not reported or has no item."""
+    if seen is None or seen.item is None:
+        return View({}, {})
+    values = law.canonical(link.kind, seen.item.fields)
+    old = law.before(link.kind, seen.item.fields)
+    now = law.digests(digest_key, link.key, values)
+    changed = law.digests(digest_key, link.key, {name: value for name, value in old.items() if value != values[name]})
+    return View(values, {law.CANON: now, law.CANON - 1: {**now, **changed}}, seen.version)
+
+
 def classify(link: Link, side: Side, seen: Seen | None, digest_key: bytes) -> Class:
-    if link.gone == side:
+    if link.gone == side or (seen is not None and seen.item is None):
         return "DELETED"
-    if seen is None:
-        return "SAME"
-    if seen.item is None:
-        return "DELETED"
-    unknown = {
-        name
-        for name, value in seen.item.fields.items()
-        if _position(link, side, name, law.digest(digest_key, link.key, name, value)) is None
-    }
+    view = view_of(link, seen, digest_key)
+    unknown = {name for name in view.values if _position(link, side, name, view) is None}
     return "EDITED" if unknown and law.of_person(link.kind, unknown) else "SAME"
 
 
-def plan(link: Link, mail: Seen | None, crm: Seen | None, digest_key: bytes) -> Plan:
-    """What to do about one live link. A side given as None was not reported and is as the link remembers it."""
+def plan(link: Link, mail: Seen | None, crm: Seen | None, digest_key: bytes, now: float = 0.0) -> Plan:
+    """What to do about one live link. A side given as None was not reported and is as the link remembers it; where its base
+    is of an older canon, both must be given. `now` in seconds since 1970."""
     seen: dict[Side, Seen | None] = {"mail": mail, "crm": crm}
     classes: tuple[Class, Class] = (classify(link, "mail", mail, digest_key), classify(link, "crm", crm, digest_key))
     verb, rule = DECISIONS[classes]
     if verb in ("remember", "write"):
-        return _merged(link, seen, digest_key, rule)
+        views = {side: view_of(link, seen[side], digest_key) for side in SIDES}
+        return _Merge(link, views, digest_key, now).plan(rule)
     if verb == "end":
         return Plan(verb, rule)
     gone: Side = "mail" if classes[0] == "DELETED" else "crm"
@@ -99,106 +128,170 @@ def plan(link: Link, mail: Seen | None, crm: Seen | None, digest_key: bytes) -> 
 
 
 def made_from(
-    link: Link, source: Side, values: Fields, digest_key: bytes, *, verb: Verb = "write", rule: str = "created"
+    link: Link, source: Side, fields: Fields, digest_key: bytes, *, verb: Verb = "write", rule: str = "created"
 ) -> Plan:
     """The plan that makes the other side's item from these values."""
     target = other(source)
+    values = law.canonical(link.kind, fields)
     sent = law.narrowed(link.kind, target, values)
     bases = {
         source: law.digests(digest_key, link.key, values),
         target: law.digests(digest_key, link.key, sent),
     }
-    return Plan(verb, rule, {target: sent}, bases, target)
+    sets = [one.name for one in law.KINDS[link.kind] if one.is_set and one.name in values]
+    held = {source: {name: bases[source][name] for name in sets}, target: dict.fromkeys(sets, "")}
+    return Plan(verb, rule, {target: sent}, bases, target, held=held)
 
 
-def _position(link: Link, side: Side, name: str, found: str) -> int | None:
-    """The latest known position of a digest; None = nobody announced it, so a person made it."""
+def _position(link: Link, side: Side, name: str, view: View) -> int | None:
+    """The latest known position of what the side holds; None = nobody announced it, so a person made it."""
     for position in range(len(link.announced), 0, -1):
-        if link.announced[position - 1].of(side).get(name) == found:
+        announced = link.announced[position - 1]
+        if view.known(announced.of(side), name, announced.canon):
             return position
-    return 0 if link.end(side).base.get(name) == found else None
+    return 0 if view.known(link.end(side).base, name, link.end(side).canon) else None
 
 
-def _merged(link: Link, seen: Mapping[Side, Seen | None], digest_key: bytes, rule: str) -> Plan:
-    values: dict[Side, dict[str, Value]] = {
-        side: dict(item.fields) if (found := seen[side]) is not None and (item := found.item) is not None else {}
-        for side in SIDES
-    }
-    bases: dict[Side, dict[str, str]] = {side: dict(link.end(side).base) for side in SIDES}
-    writes: dict[Side, dict[str, Value]] = {"mail": {}, "crm": {}}
-    conflicts: dict[str, Side] = {}
-    for name in [f.name for f in law.KINDS[link.kind]]:
-        now = {side: values[side].get(name) for side in SIDES}
-        for side in SIDES:
-            if (value := now[side]) is not None:
-                bases[side][name] = law.digest(digest_key, link.key, name, value)
-        direction = _direction(link, name, now, digest_key)
+class _Merge:
+    """Field by field: what is sent, and what the bases are once all has landed."""
+
+    def __init__(self, link: Link, views: Mapping[Side, View], digest_key: bytes, now: float) -> None:
+        self._link, self._views, self._key, self._now = link, views, digest_key, now
+        self._bases: dict[Side, dict[str, str]] = {side: dict(link.end(side).base) for side in SIDES}
+        self._writes: dict[Side, dict[str, Value]] = {"mail": {}, "crm": {}}
+        self._conflicts: dict[str, Side] = {}
+        self._insists: list[str] = []
+
+    def plan(self, rule: str) -> Plan:
+        for one in law.KINDS[self._link.kind]:
+            if one.name in self._link.insists:
+                self._left_alone(one.name)
+                continue
+            for side in SIDES:
+                if one.name in self._views[side].values:
+                    self._bases[side][one.name] = self._views[side].digests[law.CANON][one.name]
+            if one.is_set:
+                self._set(one.name)
+            else:
+                self._scalar(one.name)
+        sends = {side: fields for side, fields in self._writes.items() if fields}
+        return Plan(
+            "write" if sends else "remember",
+            rule if sends else "same",
+            sends,
+            self._bases,
+            conflicts=self._conflicts,
+            held=self._held(),
+            winners=self._winners(),
+            insists=tuple(self._insists),
+        )
+
+    def _scalar(self, name: str) -> None:
+        now = {side: self._views[side].values.get(name) for side in SIDES}
+        direction = _direction(self._link, name, self._views)
         if direction is None:
-            continue
+            return
         source, conflict = direction
-        if conflict and law.field_of(link.kind, name).is_set:
-            _merge_set(link, name, now, digest_key, writes, bases)
-            continue
-        if conflict:
-            conflicts[name] = source
-        value = now[source]
+        value, target = now[source], other(source)
         assert value is not None
-        target = other(source)
-        sent = law.narrow(link.kind, target, name, value)
-        if now[target] == sent:
-            continue
-        writes[target][name] = sent
-        bases[target][name] = law.digest(digest_key, link.key, name, sent)
-    sends = {side: fields for side, fields in writes.items() if fields}
-    return Plan("write" if sends else "remember", rule if sends else "same", sends, bases, conflicts=conflicts)
+        sent = law.narrow(self._link.kind, target, name, value)
+        if conflict:
+            self._conflicts[name] = source
+        if now[target] != sent:
+            self._send(target, name, sent)
+
+    def _set(self, name: str) -> None:
+        link = self._link
+        now = {side: _elements(self._views[side].values.get(name)) for side in SIDES}
+        if now["mail"] is None and now["crm"] is None:
+            return
+        merged = SetHistory(link, name, self._mark(name), _made(link, self._views)).merged(now)
+        if merged.unsure and self._views[merged.unsure].version != link.end(merged.unsure).version:
+            self._conflicts[name] = other(merged.unsure)
+        targets = [side for side in SIDES if now[side] != merged.value and not self._unseen(side, name, merged.value)]
+        for side in targets:
+            self._send(side, name, merged.value, turns=len(targets) == 1)
+
+    def _send(self, target: Side, name: str, value: Value, *, turns: bool = True) -> None:
+        """`turns`: the other side alone is the winner."""
+        if turns and insisted(self._link.turns, name, other(target), self._now):
+            self._insists.append(name)
+            self._left_alone(name)
+            return
+        self._writes[target][name] = value
+        self._bases[target][name] = law.digest(self._key, self._link.key, name, value)
+
+    def _left_alone(self, name: str) -> None:
+        """The bases stay what they were, but for a value of ours that lies on a side: that one is known and stays so."""
+        for side in SIDES:
+            end, view = self._link.end(side), self._views[side]
+            if name in view.values and _position(self._link, side, name, view) is not None:
+                self._bases[side][name] = view.digests[law.CANON][name]
+            elif end.canon != law.CANON and law.field_of(self._link.kind, name).before:
+                self._bases[side].pop(name, None)  # it stood for a form that the base, as it will be written, cannot name
+            elif name in end.base:
+                self._bases[side][name] = end.base[name]
+            self._writes[side].pop(name, None)
+        self._conflicts.pop(name, None)
+
+    def _unseen(self, side: Side, name: str, value: Value) -> bool:
+        """Whether the side was not reported and, as its base says, holds this value."""
+        stands = self._link.end(side).base.get(name) == law.digest(self._key, self._link.key, name, value)
+        return name not in self._views[side].values and stands
+
+    def _mark(self, name: str) -> Callable[[str, int], str]:
+        """Digests of elements; a set's elements have the same form in every canon."""
+        return lambda element, canon: law.digest(self._key, self._link.key, name, element)
+
+    def _held(self) -> dict[Side, Digests]:
+        names = [one.name for one in law.KINDS[self._link.kind] if one.is_set]
+        return {side: {name: self._holds(side, name) for name in names} for side in SIDES}
+
+    def _holds(self, side: Side, name: str) -> str:
+        view = self._views[side]
+        return view.digests[law.CANON][name] if name in view.values else self._link.end(side).base.get(name, "")
+
+    def _winners(self) -> dict[str, Side]:
+        """Whose value is carried; a set that both sides changed has no winner."""
+        return {name: other(side) for side in SIDES for name in self._writes[side] if name not in self._writes[other(side)]}
 
 
-def _direction(link: Link, name: str, now: Mapping[Side, Value | None], digest_key: bytes) -> tuple[Side, bool] | None:
+def _elements(value: Value | None) -> tuple[str, ...] | None:
+    return None if value is None else tuple(value)
+
+
+def _made(link: Link, views: Mapping[Side, View]) -> tuple[Announcement, ...]:
+    """Announced writes that certainly were made: something that only they bring is there."""
+    return tuple(one for one in link.announced if one.create or any(_brought(link, one, views[one.side])))
+
+
+def _brought(link: Link, announced: Announcement, view: View) -> Iterator[bool]:
+    base: End = link.end(announced.side)
+    for name, sent in announced.of(announced.side).items():
+        there = view.digests.get(announced.canon, {}).get(name, "")
+        if law.field_of(link.kind, name).is_set:
+            before = announced.held.get(announced.side, base.base).get(name, "")
+            yield bool((set(sent.split(",")) - set(before.split(","))) & set(there.split(",")) - {""})
+        else:
+            yield there == sent and sent != base.base.get(name)
+
+
+def _direction(link: Link, name: str, views: Mapping[Side, View]) -> tuple[Side, bool] | None:
     """(the side whose value stands, whether two edits met), or None where nothing is to be carried."""
     at: dict[Side, int | None] = {}
+    now = {side: views[side].values.get(name) for side in SIDES}
     for side in SIDES:
-        value = now[side]
-        at[side] = 0 if value is None else _position(link, side, name, law.digest(digest_key, link.key, name, value))
+        at[side] = 0 if now[side] is None else _position(link, side, name, views[side])
     mail, crm = at["mail"], at["crm"]
     if mail is None and crm is None:
-        if now["mail"] == now["crm"]:
-            return None
-        return law.field_of(link.kind, name).winner, True
+        return None if now["mail"] == now["crm"] else (law.field_of(link.kind, name).winner, True)
     if mail is None or crm is None:
         edited: Side = "mail" if mail is None else "crm"
         carried = crm if mail is None else mail
         assert carried is not None
         # the other side's value was on its way here: the edit may or may not have been made over it
-        met = carried > 0 and (law.field_of(link.kind, name).is_set or link.announced[carried - 1].side == edited)
-        return edited, met
+        return edited, carried > 0 and link.announced[carried - 1].side == edited
     if mail == crm:
         return None
     source = other(link.announced[max(mail, crm) - 1].side)
-    if now[source] is None:
-        return None
-    return source, law.field_of(link.kind, name).is_set and now[other(source)] is not None  # a merged set has two sources
-
-
-def _merge_set(
-    link: Link,
-    name: str,
-    now: Mapping[Side, Value | None],
-    digest_key: bytes,
-    writes: dict[Side, dict[str, Value]],
-    bases: dict[Side, dict[str, str]],
-) -> None:
-    """Both sides changed a set: what either added stays, what either removed goes."""
-    stood = set((link.mail.base.get(name) or "").split(",")) & set((link.crm.base.get(name) or "").split(",")) - {""}
-    elements: dict[str, str] = {}
-    for side in SIDES:
-        elements |= {law.digest(digest_key, link.key, name, element): element for element in now[side] or ()}
-    removed = {
-        found
-        for side in SIDES
-        for found in stood - {law.digest(digest_key, link.key, name, element) for element in now[side] or ()}
-    }
-    result = tuple(sorted(element for found, element in elements.items() if found not in removed))
-    for side in SIDES:
-        bases[side][name] = law.digest(digest_key, link.key, name, result)
-        if now[side] != result:
-            writes[side][name] = result
+    return None if now[source] is None else (source, False)

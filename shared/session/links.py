@@ -1,21 +1,25 @@
 """Links as rows: how a link is written down, found by either end's id, and kept in the list of unfinished ones.
 
-Rows of a link: `link_{key}`, one index row for each end (`mail_{hash}`, `crm_{hash}` -> key), and `open_{key}` as long as
-an announcement is not finished, so that the next session finds those without reading every link.
+Rows of a link: `link_{key}`; one index row for each end (`mail_{hash}`, `crm_{hash}` -> key); and, so that a session finds
+them without reading every link, `open_{key}` as long as an announcement is not finished, `gone_{key}` as long as the brake
+holds a deletion, `held_{key}.insist` as long as two systems insist on a field. They change with the link, in one transaction.
 """
 
 from __future__ import annotations
 
 import hashlib
 from base64 import b32hexencode
-from collections.abc import Iterator
-from dataclasses import asdict
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from itertools import batched
 from typing import Any
 
+from shared.core import insist
 from shared.core.model import SIDES, Announcement, End, Link, Side
 from shared.ports import Delete, LinkStore, Place, Put, Row, Write
 from shared.session import records
 
+READ_TOGETHER = 100  # rows that are asked for side by side
 _GENERATION = 2  # characters of an item's key after the link's key
 
 
@@ -39,9 +43,8 @@ def hash_of(item_id: str) -> str:
 
 
 def to_row(link: Link) -> dict[str, Any]:
-    value = asdict(link)
-    value["announced"] = [asdict(announcement) for announcement in link.announced]
-    return records.row(**value)
+    value: dict[str, Any] = {**vars(link), "announced": [vars(one) for one in link.announced]}
+    return records.row(**value | {side: vars(link.end(side)) for side in SIDES})
 
 
 def from_row(row: Row) -> Link:
@@ -61,19 +64,37 @@ def writes(link: Link, *, before: Link | None = None) -> list[Write]:
             result.append(Put(records.index(side, hash_of(new)), records.row(key=link.key)))
         if old and new != old:
             result.append(Delete(records.index(side, hash_of(old))))
-    was_open, is_open = bool(before and before.announced), bool(link.announced)
-    if is_open and not was_open:
-        result.append(Put(f"open_{link.key}", records.row(kind=link.kind)))
-    if was_open and not is_open:
-        result.append(Delete(f"open_{link.key}"))
-    return result
+    for key, value in _marks(link).items():
+        if before is None or key not in _marks(before):
+            result.append(Put(key, value))
+    return result + [Delete(key) for key in (_marks(before) if before else ()) if key not in _marks(link)]
+
+
+def _marks(link: Link) -> dict[str, dict[str, Any]]:
+    """The rows that say what a link waits for."""
+    marks = {}
+    if link.announced:
+        marks[f"open_{link.key}"] = records.row(kind=link.kind)
+    if link.gone:
+        marks[f"gone_{link.key}"] = records.row(kind=link.kind, side=link.gone)
+    if link.insists:
+        since = records.text_of(datetime.fromtimestamp(max(link.insists.values()), UTC))
+        fields = sorted(link.insists)
+        marks[insisting(link.key)] = records.row(
+            kind=link.kind, code="held.insist", fields=fields, since=since, wait_s=insist.HOLD_S
+        )
+    return marks
+
+
+def insisting(key: str) -> str:
+    return records.held(f"{key}.insist")
 
 
 def removal(link: Link) -> list[Write]:
     """What forgets a stored link."""
     result: list[Write] = [Delete(records.link(link.key))]
     result += [Delete(records.index(side, hash_of(link.end(side).id))) for side in SIDES if link.end(side).id]
-    return [*result, Delete(f"open_{link.key}")] if link.announced else result
+    return result + [Delete(key) for key in _marks(link)]
 
 
 def load(store: LinkStore, place: Place, key: str) -> Link | None:
@@ -81,15 +102,42 @@ def load(store: LinkStore, place: Place, key: str) -> Link | None:
     return from_row(row) if row is not None else None
 
 
-def by_id(store: LinkStore, place: Place, side: Side, item_id: str) -> Link | None:
-    row = store.get(place, records.index(side, hash_of(item_id)))
-    return load(store, place, str(records.read(row)["key"])) if row is not None else None
+def many(store: LinkStore, place: Place, keys: Sequence[str]) -> dict[str, Link]:
+    """The links that are there, by key."""
+    found = _rows(store, place, [records.link(key) for key in keys])
+    return {link.key: link for link in map(from_row, found.values())}
 
 
-def unfinished(store: LinkStore, place: Place, kind: str) -> Iterator[Link]:
-    for row in list(store.scan(place, *records.every("open"))):
-        if records.read(row)["kind"] == kind and (link := load(store, place, row.key.removeprefix("open_"))) is not None:
-            yield link
+def by_ids(store: LinkStore, place: Place, side: Side, item_ids: Sequence[str]) -> dict[str, Link]:
+    """The links of these items, by the item's id."""
+    index = {item_id: records.index(side, hash_of(item_id)) for item_id in item_ids}
+    rows = _rows(store, place, list(index.values()))
+    keys = {item_id: str(records.read(rows[key])["key"]) for item_id, key in index.items() if key in rows}
+    links = many(store, place, list(keys.values()))
+    return {item_id: links[key] for item_id, key in keys.items() if key in links}
+
+
+def _rows(store: LinkStore, place: Place, keys: Sequence[str]) -> dict[str, Row]:
+    found: dict[str, Row] = {}
+    for some in batched(dict.fromkeys(keys), READ_TOGETHER, strict=False):
+        found |= store.get_many(place, some)
+    return found
+
+
+def unfinished(store: LinkStore, place: Place, kind: str) -> list[Link]:
+    """Links with an announcement that is not finished."""
+    return _marked(store, place, kind, "open")
+
+
+def gone(store: LinkStore, place: Place, kind: str) -> list[Link]:
+    """Links with a deletion that the brake holds."""
+    return _marked(store, place, kind, "gone")
+
+
+def _marked(store: LinkStore, place: Place, kind: str, prefix: str) -> list[Link]:
+    rows = list(store.scan(place, *records.every(prefix)))
+    keys = [row.key.removeprefix(f"{prefix}_") for row in rows if records.read(row)["kind"] == kind]
+    return list(many(store, place, keys).values())
 
 
 def every(store: LinkStore, place: Place, kind: str) -> Iterator[Link]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Literal
 
 from shared.core import fields as law
@@ -17,6 +18,7 @@ from shared.core.errors import CursorExpired, Gone, ItemError, Stale
 from shared.core.model import Item, Seen, Side, Value
 from shared.ports import Page, Send, Sent
 
+LONG_AGO = datetime.min.replace(tzinfo=UTC)
 PAGE = 10
 OVERLAP = 3
 
@@ -34,16 +36,19 @@ class Record:
     marked: bool = True
     changed_at: int = 0
     by: Literal["user", "us"] = "user"
+    made_at: datetime = LONG_AGO
 
 
 @dataclass
 class MemorySide:
-    """One provider. `now` is its logical clock; users edit through `edit`, `create`, `remove`, `mark`."""
+    """One provider. `now` is its logical clock, `time` the one on the wall; users edit through `edit`, `create`, `remove`,
+    `mark`. Without `keyed` it has no place for our keys (lookup mode)."""
 
     side: Side
     before: Callable[[str], None]
     after: Callable[[str], None]
     keyed: bool = True
+    time: Callable[[], datetime] = lambda: LONG_AGO
     records: dict[str, Record] = field(default_factory=dict)
     now: int = 0
     writes: int = 0
@@ -54,6 +59,7 @@ class MemorySide:
 
     def create(self, kind: str, fields: Mapping[str, Value], *, key: str = "", by: Literal["user", "us"] = "user") -> Record:
         record = Record(f"{self.side}{len(self.records)}", kind, law.narrowed(kind, self.side, fields), key, by=by)
+        record.made_at = self.time()
         self.records[record.id] = record
         self._touch(record)
         return record
@@ -124,15 +130,24 @@ class MemorySide:
         self.after("find")
         return answer
 
-    def twins(self, item: Item) -> Sequence[Seen]:
-        wanted = law.natural_key(item)
-        if wanted is None:
-            return ()
+    def made_since(self, kind: str, since: datetime) -> Sequence[Seen]:
+        self._called("made_since")
+        made = [self._seen(record) for record in self.alive(kind) if record.by == "us" and record.made_at >= since]
+        self.after("made_since")
+        return made
+
+    def twins(self, items: Sequence[Item]) -> Sequence[Sequence[Seen]]:
         self._called("twins")
+        answer = [self._twins(item) for item in items]
+        self.after("twins")
+        return answer
+
+    def _twins(self, item: Item) -> Sequence[Seen]:
+        wanted = law.natural_key(item)
         return [
             self._seen(record)
             for record in self.alive(item.kind)
-            if law.natural_key(Item(item.kind, record.fields)) == wanted and record.marked
+            if wanted is not None and law.natural_key(Item(item.kind, record.fields)) == wanted and record.marked
         ]
 
     def write(self, sends: Sequence[Send]) -> Sequence[Sent | ItemError]:

@@ -1,0 +1,331 @@
+"""Links in hand are decided, announced, written and committed: the second half of two-way sync, after `session/items.py`.
+
+Rules that hold here (design sections 3 to 5):
+- Every write is announced in the link's row before it is made; the commit after the answer sets the new bases, clears the
+  announcements and, for the last links of a page, carries the page's cursor.
+- What is not finished, or remembered in an older canonical form, is decided with both ends read again.
+- A base is what was read, or what was sent narrowed; never a read-back. A version comes from the write's own answer.
+- Stale is read again and planned again, three times; what is still stale then waits for the next session, announced, or for
+  its next try where there was nothing to announce.
+- A create whose answer was lost is found by its key; where there is no place for one it is looked up: one hit is adopted, none
+  is made again, several wait for a person. Never a blind second create.
+- A deletion that the brake holds deletes nothing and severs nothing; everything else about that link goes on.
+- An item that our own code, a vendor or a row's size refuses is held with its place; the others go on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+
+from shared.core import fields as law
+from shared.core.errors import Bug, Gone, ItemError, Refused, RowTooLarge, Stale
+from shared.core.insist import turned
+from shared.core.model import SIDES, Announcement, End, Link, Seen, Side, other
+from shared.core.plan import Plan, made_from, plan
+from shared.ports import MAX_COMMIT, Ledger, LedgerEntry, Provider, Put, Send, Sent, Write
+from shared.session import links, records
+from shared.session.bugs import BugCount
+from shared.session.lease import Held
+
+TRIES = 4  # the first plan and three more after Stale
+#: A lost create is looked for from this long before its announcement, for clocks that differ.
+LOOK_BACK_S = 120.0
+BATCH = 200  # items in one call
+
+
+@dataclass
+class Work:
+    """One link in hand: as stored (None = new), as it is now, what was seen of its ends, and the plan. `problem`: why it cannot
+    be decided; `also`: rows that change with it; `inferred`: its deletion was concluded from a listing."""
+
+    link: Link
+    stored: Link | None
+    seen: dict[Side, Seen] = field(default_factory=dict)
+    plan: Plan | None = None
+    inferred: bool = False
+    problem: ItemError | None = None
+    also: tuple[Write, ...] = ()
+
+
+class ItemWriting:
+    """`digest_key` is the tenant's."""
+
+    def __init__(self, sides: Mapping[Side, Provider], ledger: Ledger, digest_key: bytes) -> None:
+        self._sides, self._ledger, self._digest_key = sides, ledger, digest_key
+        self._bugs = BugCount()  # of this session
+
+    def _carry_out(self, held: Held, kind: str, works: Sequence[Work], last: Sequence[Write]) -> None:
+        """Decides, writes and commits; `last` is committed with the last of them."""
+        self._read_again(held, kind, [work for work in works if work.link.announced or _of_older_form(work.link)])
+        pending, done = list(works), list[list[Write]]()
+        for _ in range(TRIES):
+            pending = self._announce(held, self._planned(held, pending, done), done)
+            pending = self._write(held, pending, done)
+            if not pending:
+                break
+            self._read_again(held, kind, pending)
+        done += [self._hold(held, work, Stale()) for work in pending if not work.link.announced]
+        self._commit(held, kind, done, last)
+
+    # deciding
+
+    def _planned(self, held: Held, works: Sequence[Work], done: list[list[Write]]) -> list[Work]:
+        planned = []
+        for work in works:
+            decided = self._decided(held, work)
+            if isinstance(decided, ItemError):
+                done.append(self._hold(held, work, decided))
+            elif work.link.gone and decided.verb in ("delete", "sever"):
+                done.append(_group(work, links.writes(work.link, before=work.stored)))
+            else:
+                work.plan = decided
+                planned.append(work)
+        return planned
+
+    def _decided(self, held: Held, work: Work) -> Plan | ItemError:
+        self._bugs.decided += 1
+        if work.problem is not None:
+            return work.problem
+        return self._bugs.guard(lambda: self._plan(work, held.now().timestamp()))
+
+    def _plan(self, work: Work, now: float) -> Plan:
+        link, seen = work.link, work.seen
+        for side in SIDES:
+            if not link.end(side).id and side not in seen:  # the other side's item is still to be made
+                source = seen.get(other(side))
+                if source is None or source.item is None:
+                    return Plan("end", "deleted.before_created")
+                return made_from(link, other(side), source.item.fields, self._digest_key, rule=link.rule or "created")
+        return plan(link, seen.get("mail"), seen.get("crm"), self._digest_key, now)
+
+    # announcing
+
+    def _announce(self, held: Held, works: Sequence[Work], done: list[list[Write]]) -> list[Work]:
+        """Writes down what is about to be sent; answers the works that may go on."""
+        now = held.now().timestamp()
+        before = {work.link.key: work.link for work in works}
+        groups: dict[str, list[Write]] = {}
+        for work in works:
+            work.link = self._announced(held, work, now)
+            if work.plan is not None and work.plan.writes:
+                groups[work.link.key] = links.writes(work.link, before=work.stored)
+        too_large = set(_in_transactions(held, list(groups.values())))
+        for work in works:
+            if records.link(work.link.key) in too_large:
+                work.link = before[work.link.key]
+                done.append(self._hold(held, work, Refused("refused.too_large")))
+            elif work.link.key in groups:
+                work.stored = work.link
+        return [work for work in works if records.link(work.link.key) not in too_large]
+
+    def _announced(self, held: Held, work: Work, now: float) -> Link:
+        link, decided = work.link, work.plan
+        assert decided is not None
+        if decided.insists:
+            link = replace(link, insists={**link.insists, **dict.fromkeys(decided.insists, now)})
+            self._note(held, link, "held.insist", fields=decided.insists)
+        if not decided.writes:
+            return link
+        create = decided.target is not None and not link.end(decided.target).id
+        if decided.verb == "revive" and decided.target:
+            create = True
+            link = replace(link, generation=link.generation + 1, gone="", **{decided.target: End()})  # type: ignore[arg-type]
+        if create and decided.target and link.made != "crm":
+            link = replace(link, made=decided.target)
+        announced = (*link.announced, *decided.announcements(now, create=create))
+        return replace(link, announced=announced, turns=turned(link.turns, decided.winners, now))
+
+    # writing
+
+    def _write(self, held: Held, works: Sequence[Work], done: list[list[Write]]) -> list[Work]:
+        """Makes the writes of all plans; answers the works that met somebody else's change."""
+        answers: dict[str, dict[Side, Sent]] = {work.link.key: {} for work in works}
+        stale: dict[str, Work] = {}
+        failed: dict[str, ItemError] = {}
+        for side in SIDES:
+            sends = [(work, send) for work in works if (send := self._send(work, side)) is not None]
+            for start in range(0, len(sends), BATCH):
+                batch = sends[start : start + BATCH]
+                for (work, _), answer in zip(batch, self._sides[side].write([send for _, send in batch]), strict=True):
+                    if isinstance(answer, Sent):
+                        answers[work.link.key][side] = answer
+                        continue
+                    work.link = _taken_back(work.link, side)
+                    if isinstance(answer, (Stale, Gone)):
+                        stale[work.link.key] = work
+                    else:
+                        failed[work.link.key] = answer
+                held.extend()
+        for work in works:
+            if work.link.key in failed:
+                done.append(self._hold(held, work, failed[work.link.key]))
+            elif work.link.key not in stale:
+                done.append(_group(work, self._landed(held, work, answers[work.link.key])))
+        return [work for key, work in stale.items() if key not in failed]
+
+    def _send(self, work: Work, side: Side) -> Send | None:
+        assert work.plan is not None
+        link, end = work.link, work.link.end(side)
+        version = work.seen[side].version if side in work.seen else end.version
+        if fields := work.plan.writes.get(side):
+            if not end.id:
+                return Send("create", link.kind, fields=fields, key=links.item_key(link))
+            return Send("patch", link.kind, end.id, version, fields)
+        if work.plan.target != side:
+            return None
+        if work.plan.verb == "delete":
+            return Send("delete", link.kind, end.id, version)
+        if work.plan.verb == "sever" and side == "mail":
+            return Send("unmark", link.kind, end.id, version)
+        return None
+
+    def _landed(self, held: Held, work: Work, answers: Mapping[Side, Sent]) -> list[Write]:
+        assert work.plan is not None
+        link, decided = work.link, work.plan
+        if decided.verb == "end" or (decided.verb == "delete" and decided.target in answers):
+            self._note(held, link, decided.rule)
+            return links.removal(work.stored) if work.stored is not None else []
+        rule = decided.rule if decided.rule != "same" else link.rule
+        ends = {side: _end(work, side, answers.get(side)) for side in SIDES}
+        link = replace(link, announced=(), rule=rule, gone="", mail=ends["mail"], crm=ends["crm"])
+        if decided.verb == "sever":
+            gone = other(decided.target) if decided.target else "mail"
+            link = replace(link, state="severed", **{gone: replace(link.end(gone), version="gone")})  # type: ignore[arg-type]
+        if decided.writes or decided.verb == "sever":
+            self._note(held, link, decided.rule, fields=tuple(sorted({n for f in decided.writes.values() for n in f})))
+        for name, winner in decided.conflicts.items():
+            self._note(held, link, "conflict", winner, (name,))
+        return links.writes(link, before=work.stored)
+
+    def _commit(self, held: Held, kind: str, done: Sequence[list[Write]], last: Sequence[Write]) -> None:
+        """The groups, none of them split, and `last` with the last of them. What is too large to be kept is held instead."""
+        self._ledger.flush()  # before the rows: a decision may be told twice, never lost
+        for key in _in_transactions(held, [group for group in done if group], last):
+            row = self._held_row(held, kind, Refused("refused.too_large"))
+            held.commit([Put(records.held(key.removeprefix(records.link(""))), row)])
+
+    # reading again
+
+    def _read_again(self, held: Held, kind: str, works: Sequence[Work]) -> None:
+        for start in range(0, len(works), BATCH):
+            for side in SIDES:
+                batch = works[start : start + BATCH]
+                ids = [work.link.end(side).id for work in batch if work.link.end(side).id]
+                read = self._sides[side].read(kind, ids) if ids else {}
+                for work in batch:
+                    if (item_id := work.link.end(side).id) in read:
+                        work.seen[side] = read[item_id]
+                lost = [work for work in batch if not work.link.end(side).id and created(work.link, side)]
+                if lost and self._sides[side].keyed:
+                    self._find(kind, side, lost)
+                elif lost:
+                    self._look_up(held, kind, side, lost)
+
+    def _find(self, kind: str, side: Side, works: Sequence[Work]) -> None:
+        own = self._sides[side].find(kind, [links.item_key(work.link) for work in works])
+        for work in works:
+            if (one := own.get(links.item_key(work.link))) is not None:
+                _adopt(work, side, one)
+
+    def _look_up(self, held: Held, kind: str, side: Side, works: Sequence[Work]) -> None:
+        """Finds creates whose answer was lost by what was sent: looked up among the items that this user made since."""
+        first = min(one.at for work in works for one in work.link.announced if one.create and one.side == side)
+        made = self._sides[side].made_since(kind, datetime.fromtimestamp(first - LOOK_BACK_S, UTC))
+        linked = links.by_ids(held.store, held.place, side, [one.id for one in made])
+        free = [one for one in made if one.id not in linked]
+        for work in works:
+            hits = [one for one in free if self._is_of(work.link, side, one)]
+            if len(hits) == 1:
+                _adopt(work, side, hits[0])
+                free.remove(hits[0])
+            elif hits:
+                work.problem = Refused("held.several")
+
+    def _is_of(self, link: Link, side: Side, one: Seen) -> bool:
+        """Whether the item is what an unfinished create of this link would have made, as far as it can be told."""
+        if one.item is None:
+            return False
+        found = law.digests(self._digest_key, link.key, law.canonical(link.kind, one.item.fields))
+        names = law.LOOKUP[link.kind]
+        return any(all(a.of(side).get(n) == found.get(n) for n in names) for a in link.announced if a.create and a.side == side)
+
+    # what stays behind
+
+    def _hold(self, held: Held, work: Work, problem: ItemError) -> list[Write]:
+        self._note(held, work.link, problem.code, fields=getattr(problem, "fields", ()))
+        link = replace(work.link, rule=problem.code)  # what was announced before and may have landed stays known
+        row = Put(records.held(link.key), self._held_row(held, link.kind, problem))
+        return _group(work, [*links.writes(link, before=work.stored), row])
+
+    def _held_row(self, held: Held, kind: str, problem: ItemError) -> dict[str, object]:
+        place = problem.place if isinstance(problem, Bug) else ""
+        return records.row(code=problem.code, place=place, kind=kind, since=records.text_of(held.now()))
+
+    def _note(self, held: Held, link: Link, rule: str, side: str = "", fields: tuple[str, ...] = ()) -> None:
+        self._ledger.note(LedgerEntry(link.key, link.kind, rule, held.now(), held.session_id, side, fields))
+
+
+def created(link: Link, side: Side) -> bool:
+    """Whether a create is announced to this side."""
+    return any(one.create and one.side == side for one in link.announced)
+
+
+def _of_older_form(link: Link) -> bool:
+    return any(link.end(side).base and link.end(side).canon != law.CANON for side in SIDES)
+
+
+def _adopt(work: Work, side: Side, one: Seen) -> None:
+    work.seen[side] = one
+    work.link = replace(work.link, **{side: End(one.id)})  # type: ignore[arg-type]
+
+
+def _end(work: Work, side: Side, answer: Sent | None) -> End:
+    assert work.plan is not None
+    end, one = work.link.end(side), work.seen.get(side)
+    item_id, version = (one.id, one.version) if one is not None and one.item is not None else (end.id, end.version)
+    if answer is not None:
+        item_id, version = answer.id, answer.version
+    if side in work.plan.bases:
+        return End(item_id, version, work.plan.bases[side], law.CANON)
+    return End(item_id, version, end.base, end.canon)
+
+
+def _group(work: Work, writes: Sequence[Write]) -> list[Write]:
+    """The writes of one link that are committed together."""
+    keys = {write.key for write in writes}
+    return [*writes, *(more for more in work.also if more.key not in keys)]
+
+
+def _in_transactions(held: Held, groups: Sequence[list[Write]], last: Sequence[Write] = ()) -> list[str]:
+    """Commits the groups, none of them split, `last` with the last of them; answers the keys of rows that were too large, whose
+    groups were left out."""
+    batches: list[list[list[Write]]] = [[]]
+    for group in groups:
+        if sum(map(len, batches[-1])) + len(group) + len(last) > MAX_COMMIT - 1:
+            batches.append([])
+        batches[-1].append(group)
+    too_large: list[str] = []
+    for batch in batches:
+        more = last if batch is batches[-1] else ()
+        while batch or more:
+            try:
+                held.commit([write for group in batch for write in group] + list(more))
+                break
+            except RowTooLarge as refused:
+                left = [group for group in batch if all(write.key != refused.key for write in group)]
+                if len(left) == len(batch):
+                    raise  # not a link's row
+                too_large.append(refused.key)
+                batch[:] = left
+    return too_large
+
+
+def _taken_back(link: Link, side: Side) -> Link:
+    """The link without its last announcement to `side`: the provider said that the write was not made."""
+    for position in range(len(link.announced) - 1, -1, -1):
+        if link.announced[position].side == side:
+            rest: tuple[Announcement, ...] = (*link.announced[:position], *link.announced[position + 1 :])
+            return replace(link, announced=rest)
+    return link
