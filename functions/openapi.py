@@ -30,7 +30,9 @@ class Parameter:
 @dataclass(frozen=True)
 class Route:
     """One operation. `path` below /api/v1, `{*name}` takes the rest of it. `problems`: status -> codes that may come with it.
-    `mailbox`: needs a product token and a connected mailbox, and may answer what every such route may."""
+    `mailbox`: needs a product token and a connected mailbox, and may answer what every such route may. `roles`: which roles of
+    the token open it, () = all. `body`: schema of the request's JSON. `etag`: tells the version of what it shows. `matched`: it
+    changes something and wants to hear which version."""
 
     name: str
     method: str
@@ -41,6 +43,10 @@ class Route:
     mailbox: bool = True
     parameters: tuple[Parameter, ...] = ()
     problems: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
+    roles: tuple[str, ...] = ()
+    body: str = ""
+    etag: bool = False
+    matched: bool = False
 
     @property
     def template(self) -> str:
@@ -50,7 +56,18 @@ class Route:
     @property
     def refusals(self) -> Mapping[int, tuple[str, ...]]:
         """Every problem it may answer."""
-        return {**(_OF_MAILBOX if self.mailbox else {}), **self.problems, **_OF_ALL}
+        parts = (
+            _OF_MAILBOX if self.mailbox else {},
+            {403: ("settings.role",)} if self.roles else {},
+            {400: ("request.body",), 413: ("request.body_too_large",)} if self.body else {},
+            {412: ("settings.changed",), 428: ("settings.version_missing",)} if self.matched else {},
+            self.problems,
+            _OF_ALL,
+        )
+        found: dict[int, tuple[str, ...]] = {}
+        for status, codes in (item for part in parts for item in part.items()):
+            found[status] = tuple(dict.fromkeys((*found.get(status, ()), *codes)))
+        return found
 
 
 _OF_ALL: Mapping[int, tuple[str, ...]] = {
@@ -72,7 +89,23 @@ _ITEM = Parameter("item", "path", {"type": "string", "minLength": 1},
                   "The mail's Message-ID, URL-encoded, with or without angle brackets; or an entry's `item`.")  # fmt: skip
 _REPEAT = Parameter("Idempotency-Key", "header", {"type": "string", "minLength": 1, "maxLength": MAX_IDEMPOTENCY_KEY},
                     "Names the request: sent again with the same key it is answered again and done once.")  # fmt: skip
+_IF_MATCH = Parameter("If-Match", "header", {"type": "string"}, "The ETag of what is changed; a weak one never matches.")
+_IF_NONE_MATCH = Parameter(
+    "If-None-Match", "header", {"type": "string", "const": "*"}, "In place of If-Match: nothing is there yet."
+)
+_VERSIONS = (_IF_MATCH, _IF_NONE_MATCH)
+_PROFILE = Parameter("name", "path", {"type": "string", "minLength": 1}, "A profile: a-z, 0-9 and -, at most 40; not default.")
+_MAILBOX = Parameter("mailbox", "path", {"type": "string", "minLength": 1}, "The key of a connected mailbox.")
+_ENTRY = Parameter("id", "path", {"type": "string", "minLength": 1}, "An audit entry's `id`.")
+_WHOSE = Parameter(
+    "mailbox", "query", {"type": "string"}, "Changes of this mailbox's own settings; without it company and profiles."
+)
 _CODE = Parameter("code", "path", {"type": "string", "minLength": 1}, "A code of a problem, of health or of a decision.")
+
+PROFILE_ADMINS, ADMINS = ("profile_admin", "admin"), ("admin",)
+_REFUSED: Mapping[int, tuple[str, ...]] = {400: ("settings.unknown", "settings.range")}
+_NOT_YOURS = ("settings.forced", "settings.company_only")
+_NO_PROFILE: Mapping[int, tuple[str, ...]] = {404: ("settings.profile_unknown",)}
 
 ROUTES: tuple[Route, ...] = (
     Route("me", "GET", "me", "The mailbox of the token: whose it is, where it leads, how it stands.", 200, "Me"),
@@ -88,6 +121,38 @@ ROUTES: tuple[Route, ...] = (
     Route("me_ledger_item", "GET", "me/ledger/{*item}", "Decisions about one item, newest first: why, or why not.", 200,
           "Ledger", parameters=(_ITEM, _LIMIT, _NEXT),
           problems={400: ("request.limit", "request.next"), 404: ("mailbox.unknown", "ledger.unknown")}),
+    Route("me_settings", "GET", "me/settings", "Every setting: what is in force for the mailbox, and by which layer.", 200,
+          "MySettings", etag=True),
+    Route("me_settings_change", "PATCH", "me/settings", "Change own settings; null takes an own value back.", 200, "MySettings",
+          parameters=_VERSIONS, body="MyChange", etag=True, matched=True, problems={**_REFUSED, 409: _NOT_YOURS}),
+    Route("settings_company", "GET", "settings/company", "The company's settings.", 200, "Layer",
+          roles=PROFILE_ADMINS, etag=True),
+    Route("settings_company_change", "PATCH", "settings/company", "Change the company's settings; null takes one out.", 200,
+          "Layer", parameters=_VERSIONS, roles=ADMINS, body="LayerChange", etag=True, matched=True, problems=_REFUSED),
+    Route("settings_profiles", "GET", "settings/profiles", "The named profiles.", 200, "Layers", roles=PROFILE_ADMINS),
+    Route("settings_profile", "GET", "settings/profiles/{name}", "The settings of a named profile.", 200, "Layer",
+          parameters=(_PROFILE,), roles=PROFILE_ADMINS, etag=True, problems=_NO_PROFILE),
+    Route("settings_profile_change", "PATCH", "settings/profiles/{name}",
+          "Change a named profile; null takes a setting out. A new one is made with If-None-Match.", 200, "Layer",
+          parameters=(_PROFILE, *_VERSIONS), roles=PROFILE_ADMINS, body="LayerChange", etag=True, matched=True,
+          problems={400: (*_REFUSED[400], "settings.profile_name"), 409: ("settings.forced",)}),
+    Route("settings_mailbox", "GET", "settings/mailboxes/{mailbox}", "A mailbox's own settings and its profile.", 200, "Layer",
+          parameters=(_MAILBOX,), roles=PROFILE_ADMINS, etag=True),
+    Route("settings_mailbox_change", "PATCH", "settings/mailboxes/{mailbox}", "Give a mailbox a profile, or none.", 200,
+          "Layer", parameters=(_MAILBOX, *_VERSIONS), roles=PROFILE_ADMINS, body="ProfileChoice", etag=True, matched=True,
+          problems=_NO_PROFILE),
+    Route("settings_audit", "GET", "settings/audit", "Who changed which settings when, newest first.", 200, "Audit",
+          parameters=(_WHOSE, _LIMIT, _NEXT), roles=PROFILE_ADMINS, problems={400: ("request.limit", "request.next")}),
+    Route("settings_restore", "POST", "settings/audit/{id}/restore",
+          "Put the layer of an audit entry back to what it was before or after it.", 200, "Layer",
+          parameters=(_ENTRY, _WHOSE, *_VERSIONS), roles=PROFILE_ADMINS, body="Restore", etag=True, matched=True,
+          problems={404: ("settings.entry_unknown",), 409: _NOT_YOURS}),
+    Route("settings_export", "GET", "settings/export", "The company's settings and all named profiles as one file.", 200,
+          "SettingsFile", roles=ADMINS, etag=True),
+    Route("settings_import", "POST", "settings/import",
+          "Replace the company's settings and the profiles that the file names; all or none.", 200, "SettingsFile",
+          parameters=_VERSIONS, roles=ADMINS, body="SettingsFile", etag=True, matched=True,
+          problems={400: (*_REFUSED[400], "settings.profile_name")}),
     Route("health", "GET", "health", "Health of the deployment, for load balancers: no names, no values. 503 where it fails.",
           200, "Deployment", mailbox=False),
     Route("openapi", "GET", "openapi.json", "This document.", 200, "Document", mailbox=False),
@@ -120,6 +185,60 @@ _HEALTH_FIELDS: Mapping[str, Schema] = {
     "last_ok": _WHEN,
     "paused": {"type": "boolean"},
     "issues": {**_COUNT, "maximum": 1000, "description": "Items that are held; counted up to 1000."},
+}
+_VALUE: Schema = {"type": ["boolean", "integer", "string", "array"], "items": {"type": "string", "minLength": 1}}
+_NAME_OR_NONE: Schema = {"type": ["string", "null"], "description": "A named profile; null = none."}
+_STORED: Schema = _object({"value": _VALUE}, {"mode": {"type": "string", "enum": ["allow", "force"], "default": "allow"}})
+_SAID: Schema = {"type": "object", "additionalProperties": _STORED, "description": "Setting -> what the layer says of it."}
+_STORED_OR_NONE: Schema = {**_STORED, "type": ["object", "null"]}
+_LAYER_KINDS = ["company", "profile", "user"]
+
+#: What the routes about settings take and answer.
+SETTINGS_SCHEMAS: Mapping[str, Schema] = {
+    "MySettings": _object({"profile": _NAME_OR_NONE, "settings": {"type": "array", "items": _ref("Setting")}}),
+    "Setting": _object(
+        {
+            "name": _TEXT,
+            "kind": {"type": "string", "enum": ["switch", "number", "choice", "list"]},
+            "value": {**_VALUE, "description": "What is in force."},
+            "layer": {"type": "string", "enum": ["default", *_LAYER_KINDS], "description": "Where the value comes from."},
+            "forced": {"type": "boolean", "description": "A wider layer holds it: the mailbox cannot change it."},
+            "company_only": {"type": "boolean", "description": "Not for a mailbox to change, forced or not."},
+            "default": _VALUE,
+            "low": {"type": ["integer", "null"], "description": "Least value of a number, itself included."},
+            "high": {"type": ["integer", "null"], "description": "Greatest value of a number, itself included."},
+            "choices": {"type": "array", "items": _TEXT},
+            "text": _TEXT,
+            "seed": {**_TEXT, "description": "The name administrators know it by elsewhere, or empty."},
+        }
+    ),
+    "MyChange": _object(
+        {"settings": {"type": "object", "additionalProperties": {**_VALUE, "type": [*_VALUE["type"], "null"]}}}
+    ),
+    "Layer": _object(
+        {"layer": {"type": "string", "enum": _LAYER_KINDS}, "name": _TEXT, "profile": _NAME_OR_NONE, "settings": _SAID}
+    ),
+    "LayerChange": _object({"settings": {"type": "object", "additionalProperties": _STORED_OR_NONE}}),
+    "Layers": _object({"profiles": {"type": "array", "items": _ref("Layer")}}),
+    "ProfileChoice": _object({"profile": _NAME_OR_NONE}),
+    "AuditEntry": _object(
+        {
+            "id": _TEXT,
+            "at": _WHEN,
+            "who": {**_TEXT, "description": "The mailbox whose token changed it."},
+            "role": {"type": "string", "enum": ["user", *PROFILE_ADMINS]},
+            "action": {"type": "string", "enum": ["change", "assign", "restore", "import"]},
+            "layer": {"type": "string", "enum": _LAYER_KINDS},
+            "name": _TEXT,
+            "changes": {"type": "array", "items": _ref("AuditChange")},
+        }
+    ),
+    "AuditChange": _object({"setting": _TEXT, "before": _STORED_OR_NONE, "after": _STORED_OR_NONE}),
+    "Audit": _object({"entries": {"type": "array", "items": _ref("AuditEntry")}, "next": {"type": ["string", "null"]}}),
+    "Restore": _object({"to": {"type": "string", "enum": ["before", "after"]}}),
+    "SettingsFile": _object(
+        {"v": {"type": "integer", "const": 1}, "company": _SAID, "profiles": {"type": "object", "additionalProperties": _SAID}}
+    ),
 }
 _API: Schema = {
     **_object({"band": _TEXT, "share": {"type": "number", "minimum": 0}, "heard": _WHEN}),
@@ -163,6 +282,7 @@ SCHEMAS: Mapping[str, Schema] = {
     "Ledger": _object(
         {"entries": {"type": "array", "items": _ref("LedgerEntry")}, "next": {"type": ["string", "null"]}},
     ),
+    **SETTINGS_SCHEMAS,
     "Deployment": _object(
         {"status": {"type": "string", "enum": ["ok", "failing"]}, "checks": {"type": "object", "additionalProperties": _TEXT}}
     ),
@@ -200,9 +320,16 @@ def _operation(route: Route) -> dict[str, Any]:
         schema = route.schema if (route.name, status) == ("health", 503) else "Problem"
         media = "application/json" if schema != "Problem" else "application/problem+json"
         answers[str(status)] = _answer(f"Codes: {', '.join(codes)}", schema, media)
+    if route.etag:
+        answers[str(route.status)]["headers"] = {"ETag": {"required": True, "schema": _TEXT, "description": "Opaque; strong."}}
+    body = (
+        {"requestBody": {"required": True, "content": {"application/json": {"schema": _ref(route.body)}}}} if route.body else {}
+    )
     return {
         "operationId": route.name,
         "summary": route.text,
+        "description": f"Roles: {', '.join(route.roles)}." if route.roles else "",
+        **body,
         "security": [{"product": []}] if route.mailbox else [],
         "parameters": [_parameter(parameter) for parameter in route.parameters],
         "responses": answers,

@@ -21,6 +21,7 @@ from datetime import timedelta
 from itertools import batched
 from typing import Any, Literal
 
+from shared.access.audit import place_of
 from shared.access.profiles import user_layer
 from shared.core.errors import RowChanged, RowExists
 from shared.core.keys import mailbox_key
@@ -183,7 +184,7 @@ def disconnect(store: LinkStore, clock: Clock, secret: bytes, tenant: TenantId, 
     under_way = _fence(store, clock, state)
     _delete(store, state, [records.STATE])  # from here on a ring finds an unknown mailbox
     _delete(store, state, [row.key for row in store.scan(state) if row.key != records.LEASE])
-    for place in (Place("state", tenant, "grant", key), Place("ledger", tenant, "mailbox", key)):
+    for place in (Place("state", tenant, "grant", key), Place("ledger", tenant, "mailbox", key), place_of(tenant, key)):
         _delete(store, place, [row.key for row in store.scan(place)])
     _delete(store, Place("state", tenant, "tenant", "settings"), [user_layer(key)])
     if entry is not None:

@@ -21,7 +21,6 @@ import re
 import secrets
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlencode, urlsplit
 
@@ -29,7 +28,7 @@ from shared.access.ask import Answer, ask
 from shared.access.grants import WAIT_S, WAITING, Begun, GrantDead, Tokens
 from shared.core.errors import ConsentNeeded, OrgConsentNeeded, Retry, SyncError, Throttled
 from shared.ports import AccessToken, Bearer, Clock
-from shared.settings import Settings
+from shared.settings import Settings, pem
 
 if TYPE_CHECKING:
     import requests
@@ -130,7 +129,8 @@ class SalesforceLogin:
         expires = int((self._clock.now() + ASSERTION_LIFE).timestamp())
         claims = {"iss": self._settings.salesforce_client_id, "sub": username, "aud": self.login, "exp": expires}
         try:
-            return jwt.encode(claims, Path(self._settings.salesforce_jwt_key_file).read_text(), algorithm="RS256")
+            key = pem(self._settings.salesforce_jwt_key, self._settings.salesforce_jwt_key_file)
+            return jwt.encode(claims, key, algorithm="RS256")
         except (OSError, ValueError, jwt.PyJWTError):
             raise OrgConsentNeeded(KEY) from None
 

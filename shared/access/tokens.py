@@ -1,7 +1,7 @@
 """The product's own access tokens: who asks, for which mailbox, with which role. Signed here, verified here, 15 minutes.
 
 Rules that hold here:
-- ES256 only, by the one key file of the deployment; the header's `kid` is the key's thumbprint. No other algorithm is ever
+- ES256 only, by the one key of the deployment; the header's `kid` is the key's thumbprint. No other algorithm is ever
   tried, so neither `none` nor an HMAC keyed with the public key can pass.
 - iss is the deployment's address, aud "api", sub the mailbox key; tenant and role are claims of their own. A claim that is
   missing, of another type or of another deployment refuses the token.
@@ -20,11 +20,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
-from pathlib import Path
 from typing import Any, Literal, get_args
 
 from shared.ports import MailboxKey, Place, TenantId
-from shared.settings import Settings
+from shared.settings import Settings, pem
 
 Role = Literal["user", "profile_admin", "admin"]
 ROLES: tuple[Role, ...] = get_args(Role)
@@ -54,7 +53,7 @@ class TokenExpired(TokenRefused):
 
 
 class SigningKeyMissing(Exception):
-    """The file of MAILSPAN_SIGNING_KEY_FILE is not there or holds no P-256 private key."""
+    """MAILSPAN_SIGNING_KEY, or the file of MAILSPAN_SIGNING_KEY_FILE, holds no P-256 private key."""
 
     code = "settings.signing_key"
 
@@ -77,7 +76,7 @@ def issue(settings: Settings, now: datetime, mailbox: MailboxKey, role: Role = "
     """A token for `mailbox` of this deployment's tenant, good for LIFE_S seconds from `now`. Raises SigningKeyMissing."""
     import jwt
 
-    key, kid = _key(settings.signing_key_file)
+    key, kid = _key(settings.signing_key, settings.signing_key_file)
     began = int(now.timestamp())
     claims = {
         "iss": settings.public_url,
@@ -95,7 +94,7 @@ def verify(settings: Settings, now: datetime, token: str) -> Identity:
     """The identity a token proves. Raises TokenExpired, TokenRefused, SigningKeyMissing."""
     import jwt
 
-    key, kid = _key(settings.signing_key_file)
+    key, kid = _key(settings.signing_key, settings.signing_key_file)
     try:
         if jwt.get_unverified_header(token).get("kid") != kid:
             raise TokenRefused
@@ -129,13 +128,13 @@ def _identity(claims: Mapping[str, Any], tenant: TenantId, now: datetime) -> Ide
 
 
 @cache
-def _key(file: str) -> tuple[Any, str]:
+def _key(given: str, file: str) -> tuple[Any, str]:
     """The private key and its thumbprint, read once in a process: a new key needs a restart, as every setting does."""
     from cryptography.hazmat.primitives.asymmetric import ec
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
     try:
-        key = load_pem_private_key(Path(file).read_bytes(), password=None)
+        key = load_pem_private_key(pem(given, file), password=None)
     except (OSError, ValueError, TypeError):
         raise SigningKeyMissing from None
     if not isinstance(key, ec.EllipticCurvePrivateKey) or not isinstance(key.curve, ec.SECP256R1):
@@ -148,7 +147,7 @@ def _key(file: str) -> tuple[Any, str]:
 
 def check_key(settings: Settings) -> None:
     """Raises SigningKeyMissing where no token could be issued."""
-    _key(settings.signing_key_file)
+    _key(settings.signing_key, settings.signing_key_file)
 
 
 def _b64(value: bytes) -> str:

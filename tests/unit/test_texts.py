@@ -27,7 +27,11 @@ FAMILIES = (
 )  # fmt: skip
 CODE = re.compile(rf"({'|'.join(FAMILIES)})(\.[a-z][a-z0-9_]*)+")
 #: Parameters by code; every sentence below a code may use them. `code` is always given.
-PARAMETERS = {"sync.too_soon": {"wait_s"}, "request.limit": {"most"}, "request.idempotency_key": {"longest"}}
+PARAMETERS = {
+    "sync.too_soon": {"wait_s"}, "request.limit": {"most"}, "request.idempotency_key": {"longest"},
+    "request.body": {"place"}, "request.body_too_large": {"most"}, "settings.unknown": {"name"}, "settings.range": {"name"},
+    "settings.forced": {"name"}, "settings.company_only": {"name"},
+}  # fmt: skip
 
 
 def sources() -> Iterator[Path]:
