@@ -10,12 +10,14 @@ import pytest
 from sandbox.microsoft import Mailbox
 from shared.core.errors import (
     ConsentNeeded,
+    ItemError,
     MailboxMissing,
     NetworkDown,
     SyncError,
     Throttled,
     Unavailable,
 )
+from shared.core.mail import MailText
 from shared.core.scope import FOLDER, MARK, UNSYNC
 from shared.mailbox.graph import GraphMailbox
 from shared.mailbox.graph_map import MAIL
@@ -221,3 +223,18 @@ def test_a_link_to_elsewhere_is_not_followed(ms: Stand, seen: Seen, host: str) -
     with pytest.raises(Unavailable) as stopped:
         seen.pull()
     assert stopped.value.code == "retry.foreign_link"
+
+
+@pytest.mark.parametrize("status", [403, 500])
+def test_one_mail_the_vendor_cannot_give_out_does_not_hide_the_others(ms: Stand, seen: Seen, status: int) -> None:
+    first, second = ms.deliver(mime("broken")), ms.deliver(mime("sound"))
+    code = {403: "ErrorAccessDenied", 500: "ErrorInternalServerError"}[status]
+    ms.fault(
+        "status",
+        match="GET /v1.0/users/{user}/messages/{message}",
+        status=status,
+        body={"error": {"code": code, "message": "-"}},
+    )
+    texts = seen.adapter.texts([first, second])
+    assert isinstance(texts[first], ItemError)
+    assert isinstance(texts[second], MailText)

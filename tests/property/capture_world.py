@@ -16,9 +16,10 @@ from shared.core.errors import NetworkDown
 from shared.core.mail import Address, Attachment, Mail, MailText
 from shared.core.match import Person
 from shared.core.profile import Profile
-from shared.ports import Insert, LedgerEntry, MailboxKey, Place, Ring, Row, TenantId, Write
+from shared.ports import Changed, Insert, LedgerEntry, MailboxKey, Place, Ring, Row, TenantId, Write
 from shared.session import records
 from shared.session.capture import MailCapture, Owner
+from shared.session.poll import PollReport, poll
 from shared.session.run import SessionReport, new_state, run_session
 from shared.store.mail_memory import MemoryCrm, MemoryMail, Saved
 from shared.store.memory import MemoryStore
@@ -32,6 +33,16 @@ CONTACTS = tuple(Person(f"003{n}", "Contact", (f"c{n}@customer.test",), f"2026-0
 
 class Crash(BaseException):
     """The process is gone."""
+
+
+class Feed:
+    """A change feed that answers what it was given."""
+
+    def __init__(self, *changes: Changed) -> None:
+        self.changes = changes
+
+    def changed(self, since: Mapping[str, datetime]) -> tuple[Changed, ...]:
+        return self.changes
 
 
 class FaultyStore:
@@ -127,14 +138,23 @@ class World:
         for name in names:
             self.mailboxes[name].put(replace(text, mail=replace(text.mail, id=f"{name}-{text.mail.id}")))
 
+    def tell_deleted(self, record: str) -> PollReport:
+        """The poll of the org answers that somebody deleted this record."""
+        feed = Feed(Changed("mail", record, "1", deleted=True))
+        return poll(
+            feed, ["mail"], store=self.inner, bell=self, clock=self, org=ORG, place_of=self.place, owners=lambda user: ()
+        )
+
     # sessions
 
     def session(self, name: str, why: str = "user") -> SessionReport:
         """One session of a mailbox, whatever its back-off says."""
+        return self.answer(name, Ring(MailboxKey(name), why, self.now()))  # type: ignore[arg-type]
+
+    def answer(self, name: str, ring: Ring) -> SessionReport:
         self.running = name
         return run_session(
-            Ring(MailboxKey(name), why, self.now()),  # type: ignore[arg-type]
-            place=self.place(name), store=FaultyStore(self, name), bell=self, clock=self,
+            ring, place=self.place(name), store=FaultyStore(self, name), bell=self, clock=self,
             session_id=f"{name}{self.time:%H%M%S%f}", parts=lambda: [self.capture(name)],
         )  # fmt: skip
 
@@ -143,6 +163,16 @@ class World:
         return MailCapture(
             self.mailboxes[name], self.crm, self, org=ORG, owner=owner, profile=Profile(self.profile), secret=SECRET
         )
+
+    def deliver(self, name: str) -> None:
+        """The rings of a mailbox that wait, and those they lead to, each at its time; at most 50."""
+        for _ in range(50):
+            if not self.rings:
+                return
+            due, ring, delay = min(((ring.at + timedelta(seconds=delay), ring, delay) for ring, delay in self.rings), key=_due)
+            self.rings.remove((ring, delay))
+            self.time = max(self.time, due)
+            self.answer(name, ring)
 
     def settle(self) -> None:
         """Everybody comes back, after leases and claims are over, until nothing more happens."""
@@ -153,7 +183,15 @@ class World:
                 while self.session(name).result == "ok" and self.rings and self.rings[-1][1] == 0.0:
                     self.rings.clear()
 
-    # what must be true
+    # what was decided and what must be true
+
+    def rules(self) -> list[str]:
+        """What the ledger was told, in its order."""
+        return [note.rule for note in self.notes]
+
+    def count(self, identifier: str) -> int:
+        """How many records of this mail stand."""
+        return sum(one.record.identifier == identifier for one in self.crm.alive())
 
     def wrong(self) -> list[str]:
         """A sentence for every mail that is not there exactly once, complete, with its files."""
@@ -177,6 +215,21 @@ class World:
             problems += [f"{name}: {row.key} left" for row in self.inner.scan(self.place(name), "open_", "open`")]
         return problems
 
+    def loose(self) -> list[str]:
+        """A sentence for everything that was begun and not ended: announcements, claims, records, holds."""
+        alive = {one.id: one for one in self.crm.alive()}
+        claims = {row.key: row.value for row in self.inner.scan(ORG, "claim_", "claim`")}
+        problems = [f"{key}: claimed for ever" for key, value in claims.items() if value["state"] != "saved"]
+        saved = {value["crm"]: value["holders"] for value in claims.values() if value["state"] == "saved"}
+        problems += [f"a claim names {crm}, which is not there" for crm in saved if crm not in alive]
+        for name in self.mailboxes:
+            for what in ("open", "held"):
+                problems += [f"{name}: {row.key} left" for row in self.inner.scan(self.place(name), f"{what}_", f"{what}`")]
+        for one in alive.values():
+            if not saved.get(one.id):
+                problems.append(f"{one.record.identifier}: a record that nobody holds")
+        return problems
+
     def idle(self) -> list[str]:
         """What two sessions in a row of everybody still do; nothing is right."""
         calls, reads = self.crm.calls, sum(mailbox.reads for mailbox in self.mailboxes.values())
@@ -195,6 +248,10 @@ class World:
         for place in (*map(self.place, self.mailboxes), ORG):
             kept.update(f"{place.key}/{row.key}@{row.etag}" for row in self.inner.scan(place) if not row.key.startswith("0"))
         return kept
+
+
+def _due(waiting: tuple[datetime, Ring, float]) -> datetime:
+    return waiting[0]
 
 
 def cut(world: World, victim: str, at: int, *, network: bool = False) -> Callable[[], int]:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 from shared.ports import MailboxKey, Place, TenantId
-from shared.session.claims import LIFE_S, Claim, Claims, Held, holders_of
+from shared.session.claims import GRACE_S, LIFE_S, Claim, Claims, Held, holders_of
 from shared.store.memory import MemoryStore
 
 ORG = Place("state", TenantId("tenant"), "org", "o")
@@ -68,8 +68,8 @@ def test_one_record_whoever_dies_where() -> None:
             steps[name] += 1
             if next(running[name], "ended") == "ended":
                 del running[name]
-        for name in names:  # everybody comes back when the claim has run out
-            org.time += timedelta(seconds=LIFE_S + 1)
+        for name in names:  # everybody comes back when the claim has run out and its mailbox was waited for
+            org.time += timedelta(seconds=LIFE_S + GRACE_S + 1)
             before = len(org.records)
             list(session(org, name))
             took_over += len(org.records) > before

@@ -21,6 +21,8 @@ from shared.session import lease, records
 from shared.session.run import run_session
 from shared.store.ledger import TableLedger
 from shared.store.memory import MemoryStore
+from tests.property.capture_world import ORG
+from tests.property.capture_world import World as MailWorld
 
 SECRET, TENANT = b"s" * 32, TenantId("tenant")
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -284,3 +286,56 @@ def test_what_the_directory_holds_is_the_owners_own_and_ids(desk: Desk) -> None:
             "account": "obj-1",
         },
     }  # fmt: skip
+
+
+# --- a mailbox whose mail was captured
+
+ITS_TENANT = ORG.tenant
+
+
+def connected(world: MailWorld) -> MailboxKey:
+    entry = directory.connect(
+        world.inner,
+        world,
+        SECRET,
+        ITS_TENANT,
+        address=ANN,
+        org=ORG.key,
+        user="005ann",
+        username="ann@crm.example",
+        connection="org",
+    )
+    return entry.key
+
+
+def test_a_deletion_is_followed_by_a_mailbox_that_was_connected_again() -> None:
+    probe = MailWorld(names=())
+    key = connected(probe)
+    world = MailWorld(names=(key,))
+    connected(world)
+    world.put(world.mail(1), key)
+    world.session(key)
+    assert directory.disconnect(world.inner, world, SECRET, ITS_TENANT, key)
+    connected(world)
+    world.mailboxes[key].generation += 1  # its cursors are forgotten
+    world.session(key)
+    (one,) = world.crm.alive()
+    one.deleted = True
+    world.tell_deleted(one.id)
+    world.session(key)
+    assert world.rules()[-1] == "severed.deleted"
+
+
+def test_a_mailbox_that_was_disconnected_holds_no_record() -> None:
+    probe = MailWorld(names=())
+    key = connected(probe)
+    world = MailWorld(names=(key, "bob"))
+    connected(world)
+    world.put(world.mail(1), key, "bob")
+    world.session(key)
+    world.session("bob")
+    assert directory.disconnect(world.inner, world, SECRET, ITS_TENANT, key)
+    del world.mailboxes[key]
+    world.mailboxes["bob"].change("bob-id1", categories=("Salesforce Unsync",))
+    world.session("bob")
+    assert world.rules()[-1] == "removed.unsync", "the last one who holds it takes it along"

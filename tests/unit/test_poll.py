@@ -143,3 +143,15 @@ def test_a_crash_at_each_write_tells_everything_in_the_end(world: World) -> None
             world.poll()
         assert (world.dirty("ann"), world.dirty("of-5")) == (["r1"], ["r1"]), dies_at
         assert {"ann", "of-5"} <= set(world.rings)
+
+
+def test_a_mass_deletion_in_the_org_does_not_stop_the_poll(world: World) -> None:
+    """Somebody deletes a great many records, none of them ours, within a minute."""
+    began = world.time
+    for number in range(25_000):
+        world.change(f"02s{number:012}AAA", deleted=True)
+    world.poll()
+    world.changes.clear()
+    world.time += timedelta(minutes=10)
+    world.poll()
+    assert world.asked[-1]["event"] == began - OVERLAP, "the watermark went on to where the first question began"

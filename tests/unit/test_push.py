@@ -6,12 +6,13 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from shared.core.errors import Gone, NetworkDown, Refused
+from shared.core.errors import Gone, NetworkDown, Refused, Unavailable
 from shared.ports import LedgerEntry, MailboxKey, Place, Put, Ring, Subscription, TenantId
 from shared.session import records
 from shared.session.push import ROW, Door, KeepPush
 from shared.session.run import SessionReport, new_state, run_session
 from shared.store.memory import MemoryStore
+from tests.property.capture_world import World as MailWorld
 
 PLACE = Place("state", TenantId("t"), "mailbox", "ann")
 
@@ -143,3 +144,15 @@ def test_a_vendor_whose_subscriptions_are_out_of_order_stops_nothing_and_is_aske
     world.time += timedelta(minutes=10)
     world.session()
     assert world.vendor.calls == ["subscribe", "subscribe"]
+
+
+def test_mail_arrives_although_subscriptions_are_out_of_order(world: World) -> None:
+    mail = MailWorld(names=("ann",))
+    mail.put(mail.mail(1), "ann")
+    world.vendor.problem = Unavailable()
+    run_session(
+        Ring(MailboxKey("ann"), "user", mail.now()), place=mail.place("ann"), store=mail.inner, bell=mail, clock=mail,
+        session_id="s", parts=lambda: [KeepPush(world.vendor, _door), mail.capture("ann")],
+    )  # fmt: skip
+    assert world.vendor.calls == ["subscribe"]
+    assert len(mail.crm.alive()) == 1

@@ -247,3 +247,13 @@ def test_two_that_take_a_free_lease_from_one_reading_are_told_apart(desk: Desk) 
     options: dict[str, Any] = {"lease_s": 90, "slice_s": 60, "slice_items": 9}
     assert lease.take(desk.store, desk, PLACE, None, session_id="x", **options) is not None
     assert lease.take(desk.store, desk, PLACE, None, session_id="y", **options) is None
+
+
+def test_a_ring_for_later_is_not_answered_by_a_session_before_it(desk: Desk) -> None:
+    """What a push announced may show up late; a session that came too early saw as little as the first one."""
+    assert desk.session(PartReport(), "push").result == "ok"
+    [(later, delay)] = desk.rung
+    desk.time += timedelta(seconds=delay / 2)
+    assert desk.session(PartReport(), "sweep").result == "ok"
+    desk.time += timedelta(seconds=delay / 2)
+    assert desk.session(PartReport(), later.why, later.at).result == "ok"

@@ -425,6 +425,13 @@ def test_a_file_that_others_uploaded_is_named_by_title_and_extension() -> None:
     assert salesforce_files.name_of({"Title": "Plan", "FileExtension": None}) == "Plan"
 
 
+@pytest.mark.parametrize("name", ["", "wide\uff0fslash.txt"])
+def test_a_file_that_was_uploaded_is_found_by_the_name_the_mail_gives_it(name: str) -> None:
+    sent = salesforce_files.version_fields(name, "02s1")
+    document = {"Title": sent["Title"], "ContentSize": 9, "LatestPublishedVersion": {"PathOnClient": sent["PathOnClient"]}}
+    assert salesforce_files.file_of({"ContentDocument": document})[0] == salesforce_files.stored_name(name)
+
+
 class Bytes(io.BytesIO):
     def __init__(self, content: bytes, size: int) -> None:
         super().__init__(content)

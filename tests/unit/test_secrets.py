@@ -69,6 +69,10 @@ def test_a_client_state_is_good_for_its_mailbox_generation_and_either_secret_dur
     assert not state_matches("", (new, old), "m", 3)
 
 
+def test_a_client_state_that_is_no_whole_text_is_refused_and_nothing_else() -> None:
+    assert state_matches("\ud800", (b"s" * 32,), "m", 1) is False
+
+
 def test_settings_are_read_once_hide_secrets_and_name_what_is_missing(tmp_path: Path) -> None:
     given = {**new_install(tmp_path), **OTHERS}
     settings = read(given)

@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
+from shared.access.directory import SLOTS
 from shared.core.errors import NetworkDown, NewerRow
+from shared.core.profile import BY_NAME
 from shared.ports import Insert, MailboxKey, Place, Put, Ring, Row, TenantId, Write
 from shared.session import records, standing
 from shared.session.run import new_state
@@ -180,3 +182,9 @@ def test_resuming_ends_the_pause_and_rings_once(desk: Desk) -> None:
     assert not standing.resume(desk.store, desk, desk, PLACE, MAILBOX)
     assert desk.read().paused is None
     assert desk.rung == [Ring(MAILBOX, "user", START)]
+
+
+def test_a_mailbox_with_the_shortest_interval_is_not_late_between_two_sweeps(desk: Desk) -> None:
+    desk.state(health="ok", last_ok=text(START))
+    desk.time += timedelta(minutes=SLOTS)
+    assert standing.read(desk.store, PLACE, desk.time, BY_NAME["interval_s"].low).status == "ok"
