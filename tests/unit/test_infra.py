@@ -23,6 +23,8 @@ from shared.core.ringing import QUEUE
 from shared.session.run import SessionReport
 
 ROOT = Path(__file__).resolve().parents[2]
+#: Recorded vendor files stay outside the repository; CI has them.
+AZD_SCHEMA = ROOT.parent / "shared" / "contracts" / "azure.yaml.schema.json"
 FILES = sorted((ROOT / "infra").rglob("*.bicep"))
 BICEP = tree_sitter.Parser(tree_sitter.Language(tree_sitter_bicep.language()))
 #: settings that only a machine of one's own has
@@ -205,7 +207,9 @@ def test_the_template_uses_every_column_of_the_alerts_and_no_other() -> None:
 
 def test_azure_yaml_fits_its_schema_and_our_stricter_wishes() -> None:
     given = yaml.safe_load((ROOT / "azure.yaml").read_text())
-    schema = json.loads((ROOT / "tests/contract/azure/azure.yaml.schema.json").read_text())
+    if not AZD_SCHEMA.is_file():
+        pytest.skip(f"the schema of azure.yaml is not at {AZD_SCHEMA}")
+    schema = json.loads(AZD_SCHEMA.read_text())
     judge = jsonschema_rs.validator_for(without_distant_parts(schema))
     assert list(judge.iter_errors(given)) == []
     assert not judge.is_valid({key: value for key, value in given.items() if key != "name"})
