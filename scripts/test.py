@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 #: group -> (test folders, budget in minutes on 2 cores)
 GROUPS = {
-    "unit": (("tests/unit", "tests/property"), 3),
+    "unit": (("tests/property", "tests/unit"), 3),
     "contract": (("tests/contract",), 2),
     "system": (("tests/system",), 4),
     "browser": (("tests/browser",), 3),

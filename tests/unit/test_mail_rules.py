@@ -16,7 +16,8 @@ from shared.core.scope import MARK, Filters, Verdict, judge
 NOW = datetime(2026, 5, 1, tzinfo=UTC)
 US, THEM, BLOCKED, FREE = "me@own.test", "ann@customer.test", "x@spam.test", "bob@gmail.com"
 PROFILE = Profile({"internal_domains": ["@Own.test"], "blocklist": ["Spam.test"], "block_free_mail": True})
-FILTERS = Filters(PROFILE, ["Me@Alias.test", "me+team@shared.test"])
+#: the first is the primary address, whose domain is internal whatever the profile says
+FILTERS = Filters(PROFILE, ["Me@Own.test", "Me@Alias.test", "me+team@shared.test"])
 MAIL = Mail(
     id="1", version="1", message_id="<1@customer.test>", thread="", subject="", sender=Address(THEM), to=(Address(US),), cc=(),
     bcc=(), categories=(), role="inbox", marked_folder=False, draft=False, meeting=False, private=False, received=NOW, sent=NOW,
@@ -67,6 +68,12 @@ def test_a_plus_makes_an_address_our_own_only_before_the_at_sign_and_only_after_
     assert not FILTERS.internal("me@alias.test+x")
     assert not FILTERS.internal("+me@alias.test")
     assert not FILTERS.internal("mee+x@alias.test")
+
+
+def test_the_domain_of_the_mailbox_itself_is_internal_though_nobody_set_it_and_a_free_mail_domain_is_not() -> None:
+    assert Filters(Profile(), ["me@own.test", "me@alias.test"]).internal("colleague@own.test")
+    assert not Filters(Profile(), ["me@own.test", "me@alias.test"]).internal("colleague@alias.test")
+    assert not Filters(Profile(), ["me@gmail.com"]).internal("you@gmail.com")
 
 
 def test_participants_stand_in_the_order_of_the_mail_once_each_and_only_with_an_address() -> None:
