@@ -11,7 +11,7 @@ from shared.core.keys import item_key
 from shared.core.mail import Address, Mail, MailRecord, MailText
 from shared.core.match import Links
 from shared.core.profile import Profile
-from shared.core.scope import Filters
+from shared.core.scope import Filters, incoming
 
 #: Longer Message-IDs may not fit where the CRM looks mails up by them (apis.md C7: 255 or 765 is unsettled).
 MAX_IDENTIFIER = 255
@@ -40,7 +40,7 @@ def record_of(text: MailText, links: Links, *, identifier: str, profile: Profile
         to=mail.to,
         cc=mail.cc,
         bcc=mail.bcc if profile["save_bcc"] else (),
-        incoming=not filters.internal(sender.address),
+        incoming=incoming(mail, filters),
         text=text.text if with_body else "",
         html=text.html if with_body else "",
         links=links,
