@@ -31,13 +31,17 @@ def kinds() -> str:
     for kind, rules in fields.KINDS.items():
         for one in rules:
             limits = ", ".join(f"{side}: {limit}" for side, limit in (one.limits or {}).items())
+            holds = ", ".join(f"{side}: {a} as {b}" for side, of in (one.holds or {}).items() for a, b in of.items())
             flags = (
-                "yes" if one.is_set else "",
-                "yes" if one.by_person else "no",
-                "yes" if one.name in fields.LOOKUP[kind] else "",
-            )
-            rows.append((kind, one.name, one.winner, limits, *flags))
-    return table(("kind", "field", "winner of a conflict", "longest text", "set", "edited by people", "looked up by"), rows)
+                one.is_set, one.by_person, one.careful, one.others_see, one.name in fields.LOOKUP[kind],
+            )  # fmt: skip
+            way = "both ways" if one.direction == "both" else "to the crm"
+            rows.append((kind, one.name, way, one.winner, limits, holds, *("yes" if flag else "" for flag in flags)))
+    head = (
+        "kind", "field", "carried", "winner of a conflict", "longest text", "held as", "set", "edited by people",
+        "careful", "others see it", "looked up by",
+    )  # fmt: skip
+    return table(head, rows)
 
 
 def brakes() -> str:

@@ -160,18 +160,28 @@ class AccessToken(Protocol):
 
 @dataclass(frozen=True)
 class Page:
-    """Changes of one kind. `listing`: part of a full listing, where absence means something once it is `done`."""
+    """Changes of one kind. `listing`: part of a full listing, where absence means something once it is `done`.
+
+    `tells_keys`: items show our keys here; where not, one that is linked to nothing is read before it counts as new.
+    `groups`: series -> the ids of all its items inside the window; one that is missing there may be gone.
+    `after`: rows of ours that told of these changes, to be removed once the page is worked off.
+    """
 
     seen: tuple[Seen, ...]
     cursor: str
     done: bool
     listing: bool = False
+    tells_keys: bool = True
+    groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    after: tuple[Delete, ...] = ()
 
 
 @dataclass(frozen=True)
 class Send:
     """One write at a provider. `version` is the version last seen: the write must be refused (Stale) if it is not that any
-    more. `key` is our own key, given with a create; a second create with it is refused as Stale."""
+    more. `key` is our own key, given with a create; a second create with it is refused as Stale. `unmark` takes our category
+    off and changes nothing else. `above`: fields whose text is put above what stands there instead of in its place.
+    `related`: with a create in the CRM, the record it is about."""
 
     verb: Literal["create", "patch", "delete", "unmark"]
     kind: str
@@ -179,14 +189,17 @@ class Send:
     version: str = ""
     fields: Fields = field(default_factory=dict)
     key: str = ""
+    above: frozenset[str] = frozenset()
+    related: str = ""
 
 
 @dataclass(frozen=True)
 class Sent:
-    """What the answer of the write itself said."""
+    """What the answer of the write itself said. `uid`: of an item that was made, what names it in every mailbox."""
 
     id: str
     version: str
+    uid: str = ""
 
 
 class Provider(Protocol):

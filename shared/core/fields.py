@@ -5,6 +5,8 @@ Rules that hold here:
 - A digest is keyed by the tenant's digest key and bound to link and field, so that equal values of two items or two tenants
   never look alike. 16 bytes are kept, as text.
 - `narrow` says what a side will hold of a value that is sent to it; it is pure and idempotent.
+- A field that is carried to the CRM only is never written to the mailbox. Of a `careful` one the mailbox's value is replaced
+  only where it is empty or still what we wrote; one that `others_see` waits for a person where other people would be told.
 - A value is compared, digested and sent in its canonical form only. Every shadow names the forms it was made with (CANON).
   When a form changes, CANON goes up and the field keeps the form before as `before` for one release: an end that is
   unchanged in that form was not edited. A form is idempotent, and what a side holds of a canonical value is canonical.
@@ -15,8 +17,10 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 from shared.core.model import Digests, Fields, Item, Side, Value
 
@@ -31,26 +35,62 @@ def without_spaces(value: Value) -> Value:
     return "".join(value.split()) if isinstance(value, str) else value
 
 
+def one_line(value: Value) -> Value:
+    return " ".join(value.split()) if isinstance(value, str) else value
+
+
+def lines(value: Value) -> Value:
+    """Text without what providers add and take away by themselves: spaces at line ends, blank lines around it and in rows."""
+    if not isinstance(value, str):
+        return value
+    text = "\n".join(line.rstrip() for line in value.replace("\xa0", " ").splitlines()).strip()
+    return re.sub(r"\n{3,}", "\n\n", text)
+
+
 @dataclass(frozen=True)
 class Field:
-    """`winner`: the side whose value stands where both were edited. `limits`: the longest text a side holds.
-    `by_person`: an edit of it counts as a person's, and so beats a delete. `form`: the canonical form; `before`: the one of
-    the release before, where CANON's last step changed it."""
+    """`winner`: the side whose value stands where both were edited. `limits`: the longest text a side holds, in UTF-16 units.
+    `holds`: what a side makes of values that it does not know. `by_person`: an edit of it counts as a person's, and so
+    beats a delete. `form`: the canonical form; `before`: the one of the release before, where CANON's last step changed it."""
 
     name: str
     winner: Side = "mail"
     limits: Mapping[Side, int] | None = None
+    holds: Mapping[Side, Mapping[str, str]] | None = None
     is_set: bool = False
     by_person: bool = True
+    direction: Literal["both", "to_crm"] = "both"
+    careful: bool = False
+    others_see: bool = False
     form: Form = as_it_is
     before: Form | None = None
+
+    def carried_to(self, side: Side) -> bool:
+        return self.direction == "both" or side == "crm"
 
 
 #: The canonical forms of this release. 2: a card's phone has no spaces.
 CANON = 2
 
-#: The two small kinds that prove the law; events, contacts and tasks add their tables here.
+#: What Salesforce has no word for, in the words of the mailbox.
+_BUSY = {"tentative": "busy", "workingElsewhere": "busy", "unknown": "busy"}
+
+#: The two small kinds prove the law.
+#: Of an event `when` is an ISO 8601 interval: of instants in UTC to the second ("2026-12-01T09:00:00Z/2026-12-01T10:00:00Z") or
+#: of whole days with the end exclusive ("2026-12-01/2026-12-02"); one field, so that a start and an end of two hands never
+#: meet in one event. `people` are the ids of the CRM records that take part, `answers` what they answered ("id=accepted").
+#: `show_as` is free, tentative, busy, oof or workingElsewhere; `private` yes or no.
 KINDS: Mapping[str, tuple[Field, ...]] = {
+    "event": (
+        Field("subject", limits={"crm": 255, "mail": 255}, others_see=True, form=one_line),
+        Field("when", others_see=True),
+        Field("location", limits={"crm": 255, "mail": 255}, others_see=True, form=one_line),
+        Field("description", limits={"crm": 32_000}, careful=True, others_see=True, form=lines),
+        Field("show_as", holds={"crm": _BUSY}),
+        Field("private", others_see=True),
+        Field("people", is_set=True, direction="to_crm"),
+        Field("answers", is_set=True, by_person=False, direction="to_crm"),
+    ),
     "note": (
         Field("title", winner="mail", limits={"crm": 12}),
         Field("text", winner="crm"),
@@ -66,10 +106,10 @@ KINDS: Mapping[str, tuple[Field, ...]] = {
 }
 
 #: Fields that, equal on both sides, make two items that we never linked the same thing.
-NATURAL_KEYS: Mapping[str, tuple[str, ...]] = {"note": ("where",), "card": ("name", "company")}
+NATURAL_KEYS: Mapping[str, tuple[str, ...]] = {"event": ("subject", "when"), "note": ("where",), "card": ("name", "company")}
 
 #: Fields by which an item that we made and never heard of again is found where no key can be written (lookup mode).
-LOOKUP: Mapping[str, tuple[str, ...]] = {"note": ("title", "where"), "card": ("name", "company")}
+LOOKUP: Mapping[str, tuple[str, ...]] = {"event": ("subject", "when"), "note": ("title", "where"), "card": ("name", "company")}
 
 
 def field_of(kind: str, name: str) -> Field:
@@ -88,8 +128,15 @@ def before(kind: str, fields: Fields) -> dict[str, Value]:
 
 def narrow(kind: str, side: Side, name: str, value: Value) -> Value:
     """What `side` holds after `value` was written to it."""
-    limit = (field_of(kind, name).limits or {}).get(side)
-    return value[:limit].rstrip() if limit is not None and isinstance(value, str) else value
+    one = field_of(kind, name)
+    if not isinstance(value, str):
+        return value
+    value = (one.holds or {}).get(side, {}).get(value, value)
+    limit = (one.limits or {}).get(side)
+    if limit is None or 2 * len(value) <= limit:
+        return value
+    cut = value.encode("utf-16-le", "surrogatepass")[: 2 * limit].decode("utf-16-le", "ignore")
+    return cut.rstrip() if cut != value else value
 
 
 def narrowed(kind: str, side: Side, fields: Fields) -> dict[str, Value]:

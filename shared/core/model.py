@@ -1,7 +1,8 @@
 """The vocabulary of two-way sync: item, seen, end, link, announcement. Frozen; canonical values only; no I/O.
 
 - `Item`: a kind and its fields, canonical at the border (text NFC and trimmed, times UTC, addresses lower case and sorted).
-- `Seen`: what a provider reported: id, version, the item or None for a confirmed tombstone.
+- `Seen`: what a provider reported: id, version, the item or None for a confirmed tombstone; with the `Facts` that decide
+  whether it is ours and who may write it, and that are never carried themselves.
 - `End`: what the link remembers of one side: id, last version, and the base: {field: digest}.
 - `Announcement`: one write that was about to be made, by the bases it leads to; a link keeps them in one order.
 """
@@ -10,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Literal
 
 Side = Literal["mail", "crm"]
@@ -31,14 +33,42 @@ class Item:
 
 
 @dataclass(frozen=True)
+class Facts:
+    """What decides about an item and is not carried; in the same words for every kind, empty where a provider has no answer.
+
+    `made`: when it was created. `begins`, `ends`: what a window counts (UTC). `marks`: our own categories on it. `group`: the
+    series it is an occurrence of, by the provider's id. `uid`: what names it in every mailbox. `own`: the mailbox's user
+    may write it (organises it). `shared`: other people see its changes. `answer`: the user's own: accepted, tentative,
+    declined, none or "". `organizer`: an address. `people`: (address, answer) of everybody else in it, addresses in lower
+    case. `owner`: a CRM user's id. `never`: the rule that refuses it whatever anybody wishes, as "skipped.child".
+    """
+
+    made: datetime | None = None
+    begins: datetime | None = None
+    ends: datetime | None = None
+    marks: frozenset[str] = frozenset()
+    group: str = ""
+    uid: str = ""
+    own: bool = True
+    shared: bool = False
+    answer: str = ""
+    organizer: str = ""
+    people: tuple[tuple[str, str], ...] = ()
+    owner: str = ""
+    never: str = ""
+
+
+@dataclass(frozen=True)
 class Seen:
-    """`key` is our own key where the provider shows it on the item (stamp or key field), else ""."""
+    """`key` is our own key where the provider shows it on the item (stamp or key field), else "". `marked`: a person's mark,
+    or ours, is on it."""
 
     id: str
     version: str
     item: Item | None
     key: str = ""
     marked: bool = True
+    facts: Facts = Facts()
 
 
 @dataclass(frozen=True)
