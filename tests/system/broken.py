@@ -198,8 +198,12 @@ def _answered(desk: Desk, at: datetime) -> bool:
 
 
 def wait(done: Callable[[], bool]) -> None:
+    """Until it is; storage that does not answer just now is asked again."""
     ends = time.monotonic() + END_WITHIN_S
-    while not done():
+    while True:
+        with suppress(Retry):
+            if done():
+                return
         assert time.monotonic() < ends, "the sync did not come to an end"
         time.sleep(0.05)
 
