@@ -116,6 +116,11 @@ def field_of(kind: str, name: str) -> Field:
     return next(f for f in KINDS[kind] if f.name == name)
 
 
+def asks_first(kind: str) -> bool:
+    """Whether the mailbox's item must be looked at before anything is written to it."""
+    return any(one.careful or one.others_see for one in KINDS[kind])
+
+
 def canonical(kind: str, fields: Fields) -> dict[str, Value]:
     """The fields that the kind has, in the canonical form of this release."""
     return {one.name: one.form(fields[one.name]) for one in KINDS[kind] if one.name in fields}

@@ -104,9 +104,12 @@ class Announcement:
 @dataclass(frozen=True)
 class Link:
     """A pair. `generation` counts how often its items were made anew; `made` is the side whose item we made ("" = neither,
-    the CRM's where we made both);
-    `rule` says why the state is what it is; `gone` is the side whose deletion the brake holds back. `turns`: who won a field
-    lately, (side, seconds since 1970), the last few; `insists`: fields on which two systems insist, held since when."""
+    the CRM's where we made both); `rule` says why the state is what it is; `gone` is the side whose deletion the brake
+    holds back. `turns`: who won a field lately, (side, seconds since 1970), the last few; `insists`: fields on which two
+    systems insist, held since when. `waits`: fields whose change in the CRM waits for a person: (rule, digest of the CRM's
+    value); `ours`: careful fields of which the mailbox holds what we wrote. `group`: a hash of the series; `claim`: the key
+    under which the record is claimed; `follows`: another mailbox carries this record, this one's item changes nothing of
+    it. `marked`: the mailbox's item had our mark when last seen."""
 
     key: str
     kind: str
@@ -120,6 +123,12 @@ class Link:
     gone: Side | Literal[""] = ""
     turns: Mapping[str, Sequence[tuple[Side, float]]] = field(default_factory=dict)
     insists: Mapping[str, float] = field(default_factory=dict)
+    waits: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    ours: tuple[str, ...] = ()
+    group: str = ""
+    claim: str = ""
+    follows: bool = False
+    marked: bool = False
 
     def end(self, side: Side) -> End:
         return self.mail if side == "mail" else self.crm

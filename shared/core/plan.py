@@ -7,7 +7,8 @@ of it (1, 2, ...). A side that holds a known value was not edited.
 - One unknown: a person edited it; its value travels. If the other side's value was announced to it and nobody knows whether
   that landed, the edit may have met it unseen: the edit still travels, and the ledger says so.
 - Both unknown: a conflict; the field's winner takes it and the ledger says so. Sets merge element by element (`core.sets`).
-- A field on which two systems insist (`core.insist`) is left alone on both sides, and so are its bases.
+- A field on which two systems insist (`core.insist`) is left alone on both sides, and so are its bases. So is one whose change
+  in the CRM must not reach the mailbox without a person's word (`Terms`): the plan says what waits, and why.
 
 A side that was not seen is as the link remembers it. Deletions and edits meet in `DECISIONS`, which docs/sync.md prints.
 """
@@ -21,7 +22,7 @@ from typing import Literal
 from shared.core import fields as law
 from shared.core.insist import insisted
 from shared.core.model import SIDES, Announcement, Digests, End, Fields, Link, Seen, Side, Value, other
-from shared.core.sets import SetHistory
+from shared.core.sets import Merged, SetHistory
 
 Class = Literal["SAME", "EDITED", "DELETED"]
 Verb = Literal["remember", "write", "revive", "delete", "sever", "end"]
@@ -43,8 +44,10 @@ DECISIONS: Mapping[tuple[Class, Class], tuple[Verb, str]] = {
 @dataclass(frozen=True)
 class Plan:
     """`writes`: {side: fields to send}, already narrowed. `bases`: the bases once all of it has landed. `target`: the side
-    that revive, delete and sever are about. `conflicts`: fields where two edits met, with the winner. `held`: what each side
-    holds of the sets. `winners`: whose value is carried, by field. `insists`: fields that are held from now on."""
+    that revive, delete and sever are about. `conflicts`: fields where two edits met, with the winner. `held`: what each
+    side holds of the sets. `winners`: whose value is carried, by field. `insists`: fields that are held from now on.
+    `waits`: fields whose change in the CRM waits for a person, (rule, digest of the CRM's value); `ours`: careful fields of
+    which the mailbox then holds our text; `above`: those of which our text is put above what stands there."""
 
     verb: Verb
     rule: str
@@ -55,6 +58,9 @@ class Plan:
     held: Mapping[Side, Digests] = field(default_factory=dict)
     winners: Mapping[str, Side] = field(default_factory=dict)
     insists: tuple[str, ...] = ()
+    waits: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    ours: tuple[str, ...] = ()
+    above: frozenset[str] = frozenset()
 
     def announcements(self, at: float, *, create: bool = False) -> tuple[Announcement, ...]:
         """One for each side that is written, in the order of SIDES. `at` in seconds since 1970."""
@@ -71,6 +77,22 @@ class Plan:
             for side in SIDES
             if (names := self.writes.get(side))
         )
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What a person, the profile and the item itself say about a pair. `waits`: fields not to be written to the mailbox,
+    with the rule; `granted`: fields of which a person said that they are, `discard`: that the mailbox's value stands, each
+    with the digest of the CRM's value that the person was told of: a later one is not meant. `follows`: nothing is carried
+    in either direction, for another mailbox carries this record."""
+
+    waits: Mapping[str, str] = field(default_factory=dict)
+    granted: Mapping[str, str] = field(default_factory=dict)
+    discard: Mapping[str, str] = field(default_factory=dict)
+    follows: bool = False
+
+
+FREE = Terms()
 
 
 @dataclass(frozen=True)
@@ -105,7 +127,7 @@ def classify(link: Link, side: Side, seen: Seen | None, digest_key: bytes) -> Cl
     return "EDITED" if unknown and law.of_person(link.kind, unknown) else "SAME"
 
 
-def plan(link: Link, mail: Seen | None, crm: Seen | None, digest_key: bytes, now: float = 0.0) -> Plan:
+def plan(link: Link, mail: Seen | None, crm: Seen | None, digest_key: bytes, now: float = 0.0, terms: Terms = FREE) -> Plan:
     """What to do about one live link. A side given as None was not reported and is as the link remembers it; where its base
     is of an older canon, both must be given. `now` in seconds since 1970."""
     seen: dict[Side, Seen | None] = {"mail": mail, "crm": crm}
@@ -113,7 +135,7 @@ def plan(link: Link, mail: Seen | None, crm: Seen | None, digest_key: bytes, now
     verb, rule = DECISIONS[classes]
     if verb in ("remember", "write"):
         views = {side: view_of(link, seen[side], digest_key) for side in SIDES}
-        return _Merge(link, views, digest_key, now).plan(rule)
+        return _Merge(link, views, digest_key, now, terms).plan(rule)
     if verb == "end":
         return Plan(verb, rule)
     gone: Side = "mail" if classes[0] == "DELETED" else "crm"
@@ -133,14 +155,16 @@ def made_from(
     """The plan that makes the other side's item from these values."""
     target = other(source)
     values = law.canonical(link.kind, fields)
-    sent = law.narrowed(link.kind, target, values)
+    carried = {name: value for name, value in values.items() if law.field_of(link.kind, name).carried_to(target)}
+    sent = law.narrowed(link.kind, target, carried)
     bases = {
         source: law.digests(digest_key, link.key, values),
         target: law.digests(digest_key, link.key, sent),
     }
     sets = [one.name for one in law.KINDS[link.kind] if one.is_set and one.name in values]
     held = {source: {name: bases[source][name] for name in sets}, target: dict.fromkeys(sets, "")}
-    return Plan(verb, rule, {target: sent}, bases, target, held=held)
+    ours = tuple(one.name for one in law.KINDS[link.kind] if one.careful) if target == "mail" else ()
+    return Plan(verb, rule, {target: sent}, bases, target, held=held, ours=ours)
 
 
 def _position(link: Link, side: Side, name: str, view: View) -> int | None:
@@ -155,12 +179,14 @@ def _position(link: Link, side: Side, name: str, view: View) -> int | None:
 class _Merge:
     """Field by field: what is sent, and what the bases are once all has landed."""
 
-    def __init__(self, link: Link, views: Mapping[Side, View], digest_key: bytes, now: float) -> None:
-        self._link, self._views, self._key, self._now = link, views, digest_key, now
+    def __init__(self, link: Link, views: Mapping[Side, View], digest_key: bytes, now: float, terms: Terms) -> None:
+        self._link, self._views, self._key, self._now, self._terms = link, views, digest_key, now, terms
         self._bases: dict[Side, dict[str, str]] = {side: dict(link.end(side).base) for side in SIDES}
         self._writes: dict[Side, dict[str, Value]] = {"mail": {}, "crm": {}}
         self._conflicts: dict[str, Side] = {}
         self._insists: list[str] = []
+        self._waits: dict[str, tuple[str, str]] = {}
+        self._above: set[str] = set()
 
     def plan(self, rule: str) -> Plan:
         for one in law.KINDS[self._link.kind]:
@@ -170,8 +196,10 @@ class _Merge:
             for side in SIDES:
                 if one.name in self._views[side].values:
                     self._bases[side][one.name] = self._views[side].digests[law.CANON][one.name]
+            if self._terms.follows:
+                continue
             if one.is_set:
-                self._set(one.name)
+                self._set(one)
             else:
                 self._scalar(one.name)
         sends = {side: fields for side, fields in self._writes.items() if fields}
@@ -184,11 +212,16 @@ class _Merge:
             held=self._held(),
             winners=self._winners(),
             insists=tuple(self._insists),
+            waits=self._waits,
+            ours=tuple(one.name for one in law.KINDS[self._link.kind] if one.careful and self._is_ours(one.name)),
+            above=frozenset(self._above),
         )
 
     def _scalar(self, name: str) -> None:
         now = {side: self._views[side].values.get(name) for side in SIDES}
         direction = _direction(self._link, name, self._views)
+        if self._said(self._terms.discard, name) and now["mail"] is not None:
+            direction = ("mail", False)
         if direction is None:
             return
         source, conflict = direction
@@ -200,26 +233,63 @@ class _Merge:
         if now[target] != sent:
             self._send(target, name, sent)
 
-    def _set(self, name: str) -> None:
-        link = self._link
+    def _set(self, one: law.Field) -> None:
+        link, name = self._link, one.name
         now = {side: _elements(self._views[side].values.get(name)) for side in SIDES}
         if now["mail"] is None and now["crm"] is None:
             return
-        merged = SetHistory(link, name, self._mark(name), _made(link, self._views)).merged(now)
+        history = SetHistory(link, name, self._mark(name), _made(link, self._views))
+        merged = history.merged(now)
+        if not one.carried_to("mail"):
+            merged = Merged(history.for_crm(merged.value, now["crm"]), merged.unsure)
         if merged.unsure and self._views[merged.unsure].version != link.end(merged.unsure).version:
             self._conflicts[name] = other(merged.unsure)
-        targets = [side for side in SIDES if now[side] != merged.value and not self._unseen(side, name, merged.value)]
+        differing = [side for side in SIDES if now[side] != merged.value and one.carried_to(side)]
+        targets = [side for side in differing if not self._unseen(side, name, merged.value)]
         for side in targets:
             self._send(side, name, merged.value, turns=len(targets) == 1)
 
     def _send(self, target: Side, name: str, value: Value, *, turns: bool = True) -> None:
         """`turns`: the other side alone is the winner."""
+        if target == "mail" and (rule := self._waiting(name)):
+            self._waits[name] = (rule, self._views["crm"].digests[law.CANON].get(name, ""))
+            self._left_alone(name)
+            return
         if turns and insisted(self._link.turns, name, other(target), self._now):
             self._insists.append(name)
             self._left_alone(name)
             return
         self._writes[target][name] = value
         self._bases[target][name] = law.digest(self._key, self._link.key, name, value)
+
+    def _waiting(self, name: str) -> str:
+        """The rule by which this field is not written to the mailbox now, or "". Text a person wrote is never replaced: where a
+        person says so, ours is put above it."""
+        granted = self._said(self._terms.granted, name)
+        if name in self._terms.waits and not granted:
+            return self._terms.waits[name]
+        if not law.field_of(self._link.kind, name).careful or self._is_ours(name):
+            return ""
+        if self._views["mail"].values.get(name) == "":
+            return ""
+        if granted:
+            self._above.add(name)
+        return "" if granted else "held.differs"
+
+    def _said(self, answers: Mapping[str, str], name: str) -> bool:
+        """Whether a person's answer is about what the CRM holds now."""
+        return name in answers and self._views["crm"].digests.get(law.CANON, {}).get(name) == answers[name]
+
+    def _is_ours(self, name: str) -> bool:
+        """Whether the mailbox holds, or will hold, of this field what we wrote and nothing else."""
+        if name in self._writes["mail"]:
+            return name not in self._above
+        if name not in self._views["mail"].values:
+            return name in self._link.ours
+        position = _position(self._link, "mail", name, self._views["mail"])
+        if position:
+            return self._link.announced[position - 1].side == "mail"
+        return position == 0 and name in self._link.ours
 
     def _left_alone(self, name: str) -> None:
         """The bases stay what they were, but for a value of ours that lies on a side: that one is known and stays so."""
@@ -231,6 +301,8 @@ class _Merge:
                 self._bases[side].pop(name, None)  # it stood for a form that the base, as it will be written, cannot name
             elif name in end.base:
                 self._bases[side][name] = end.base[name]
+            else:
+                self._bases[side].pop(name, None)  # nothing is remembered of it: it stays that way
             self._writes[side].pop(name, None)
         self._conflicts.pop(name, None)
 

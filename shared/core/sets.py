@@ -51,6 +51,14 @@ class SetHistory:
                 unsure = missing[0]
         return Merged(tuple(kept), unsure)
 
+    def for_crm(self, merged: tuple[str, ...], crm: tuple[str, ...] | None) -> tuple[str, ...]:
+        """Of a set that is carried to the CRM alone, what the CRM is to hold: what a person took out there stays out, although
+        the mailbox goes on holding it."""
+        if self._sent_to("crm"):
+            return merged
+        taken_out = {one for one in merged if self._in_base(one, "mail") and not self._in_base(one, "crm")}
+        return tuple(one for one in merged if one not in taken_out or self._holds(one, "crm", crm))
+
     def _decided(self, element: str, missing: Side) -> tuple[bool, bool]:
         """(whether it stays, whether that is a guess), for an element that only the other side holds."""
         there = other(missing)

@@ -9,6 +9,8 @@ Rules that hold here (design sections 3 to 5):
   its next try where there was nothing to announce.
 - A create whose answer was lost is found by its key; where there is no place for one it is looked up: one hit is adopted, none
   is made again, several wait for a person. Never a blind second create.
+- What several mailboxes may hold is claimed before it is made, and settled before its link is stored (`session/item_claims`).
+- Where a change must not reach the mailbox by itself the mailbox's end is looked at first, and what waits stands in the link.
 - A deletion that the brake holds deletes nothing and severs nothing; everything else about that link goes on.
 - An item that our own code, a vendor or a row's size refuses is held with its place; the others go on.
 """
@@ -18,15 +20,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from typing import Protocol
 
 from shared.core import fields as law
 from shared.core.errors import Bug, Gone, ItemError, Refused, RowTooLarge, Stale
 from shared.core.insist import turned
-from shared.core.model import SIDES, Announcement, End, Link, Seen, Side, other
-from shared.core.plan import Plan, made_from, plan
+from shared.core.item_scope import Judged
+from shared.core.model import SIDES, Announcement, End, Facts, Link, Seen, Side, other
+from shared.core.plan import Plan, Terms, made_from, plan
 from shared.ports import MAX_COMMIT, Ledger, LedgerEntry, Provider, Put, Send, Sent, Write
 from shared.session import links, records
 from shared.session.bugs import BugCount
+from shared.session.item_claims import ItemClaims, Taken, Wanted
 from shared.session.lease import Held
 
 TRIES = 4  # the first plan and three more after Stale
@@ -37,8 +42,13 @@ BATCH = 200  # items in one call
 
 @dataclass
 class Work:
-    """One link in hand: as stored (None = new), as it is now, what was seen of its ends, and the plan. `problem`: why it cannot
-    be decided; `also`: rows that change with it; `inferred`: its deletion was concluded from a listing."""
+    """One link in hand: as stored (None = new), as it is now, what was seen of its ends, and the plan.
+
+    `problem`: why it cannot be decided; `also`: rows that change with it; `inferred`: its deletion is a listing's conclusion.
+    `unsync`: a person took it out. `granted`, `discard`: fields of which a person said that they cross, or that the mailbox's
+    value stands. `related`: the CRM record it is about. `unpaired`: the rule by which it stays away where no pair of it is
+    found. `to_settle`: its record was made or found, which its claim is to say.
+    """
 
     link: Link
     stored: Link | None
@@ -47,27 +57,81 @@ class Work:
     inferred: bool = False
     problem: ItemError | None = None
     also: tuple[Write, ...] = ()
+    unsync: bool = False
+    granted: Mapping[str, str] = field(default_factory=dict)
+    discard: Mapping[str, str] = field(default_factory=dict)
+    related: str = ""
+    to_settle: bool = False
+    unpaired: str = ""
+
+
+class Scope(Protocol):
+    """What `core.item_scope` says of one mailbox."""
+
+    def judged(self, side: Side, seen: Seen) -> Judged: ...
+
+    def rests(self, link: Link, seen: Seen) -> str: ...
+
+    def unsynced(self, seen: Seen) -> bool: ...
+
+    def terms(self, link: Link, mail: Seen | None) -> Terms: ...
+
+    def shown(self, link: Link | None, mail: Seen) -> Seen: ...
+
+
+class People(Protocol):
+    """Who of an item's people is in the CRM: `session/item_people.py`."""
+
+    def fill(self, works: Sequence[Work]) -> None: ...
 
 
 class ItemWriting:
-    """`digest_key` is the tenant's."""
+    """`digest_key` is the tenant's. `claims` and `people` are None where items have neither."""
 
-    def __init__(self, sides: Mapping[Side, Provider], ledger: Ledger, digest_key: bytes) -> None:
+    def __init__(
+        self, sides: Mapping[Side, Provider], ledger: Ledger, digest_key: bytes, scope: Scope, claims: ItemClaims | None = None,
+        people: People | None = None,
+    ) -> None:  # fmt: skip
         self._sides, self._ledger, self._digest_key = sides, ledger, digest_key
+        self._scope, self._claims, self._people = scope, claims, people
         self._bugs = BugCount()  # of this session
+        self._again_after: list[float] = []
 
     def _carry_out(self, held: Held, kind: str, works: Sequence[Work], last: Sequence[Write]) -> None:
         """Decides, writes and commits; `last` is committed with the last of them."""
-        self._read_again(held, kind, [work for work in works if work.link.announced or _of_older_form(work.link)])
+        self._read_again(held, kind, [work for work in works if self._reads_first(work)])
         pending, done = list(works), list[list[Write]]()
         for _ in range(TRIES):
-            pending = self._announce(held, self._planned(held, pending, done), done)
-            pending = self._write(held, pending, done)
+            ready, joined = self._claimed(held, self._planned(held, self._filled(pending), done), done)
+            pending = joined + self._write(held, self._announce(held, ready, done), done)
             if not pending:
                 break
             self._read_again(held, kind, pending)
         done += [self._hold(held, work, Stale()) for work in pending if not work.link.announced]
         self._commit(held, kind, done, last)
+
+    def _reads_first(self, work: Work) -> bool:
+        """Whether both ends must be known as they are now."""
+        link = work.link
+        if (
+            link.announced
+            or link.waits
+            or _of_older_form(link)
+            or (work.stored is not None and work.stored.state != link.state)
+        ):
+            return True
+        if "crm" not in work.seen and _has_own_elements(link):
+            return True  # what only the CRM has of a set must be known before the set is written
+        return "mail" not in work.seen and bool(link.mail.id) and law.asks_first(link.kind)
+
+    def _filled(self, works: list[Work]) -> list[Work]:
+        """The mailbox's items as they cross: as far as they may be shown, with those of their people that the CRM knows."""
+        for work in works:
+            if "mail" in work.seen:
+                work.seen["mail"] = self._scope.shown(work.link, work.seen["mail"])
+        if self._people is not None:
+            self._people.fill([work for work in works if not work.link.follows])
+        return works
 
     # deciding
 
@@ -98,7 +162,68 @@ class ItemWriting:
                 if source is None or source.item is None:
                     return Plan("end", "deleted.before_created")
                 return made_from(link, other(side), source.item.fields, self._digest_key, rule=link.rule or "created")
-        return plan(link, seen.get("mail"), seen.get("crm"), self._digest_key, now)
+        if work.unsync:
+            return Plan("delete", "unsync", target="crm") if link.made == "crm" else Plan("sever", "unsync", target="mail")
+        terms = self._scope.terms(link, seen.get("mail"))
+        terms = replace(terms, granted=work.granted, discard=work.discard)
+        return plan(link, seen.get("mail"), seen.get("crm"), self._digest_key, now, terms)
+
+    # claiming
+
+    def _claimed(self, held: Held, works: Sequence[Work], done: list[list[Write]]) -> tuple[list[Work], list[Work]]:
+        """(works that go on, works that joined a record and are planned again); the others wait for another mailbox."""
+        if self._claims is None:
+            return list(works), []
+        self._leave(held, works)
+        wanted = {work.link.key: work for work in works if self._wants_claim(work)}
+        self._claims.forget([work.link for work in wanted.values() if work.plan and work.plan.verb == "revive"], held.now())
+        taken = self._claims.take([self._wanted(work) for work in wanted.values()], held.now())
+        ready, joined = [], []
+        for work in works:
+            found = taken.get(work.link.key)
+            if found is None or found.what == "make":
+                ready.append(work)
+            elif found.what == "join":
+                made: Side | str = "crm" if found.made else ""
+                work.link = replace(work.link, crm=End(found.crm_id), follows=found.follows, made=made, rule="joined")  # type: ignore[arg-type]
+                work.seen.pop("crm", None)
+                joined.append(work)
+            else:
+                done.append(self._later(held, work, found))
+        return ready, joined
+
+    def _wants_claim(self, work: Work) -> bool:
+        """Whether a record is about to be made, or to be linked that stood before."""
+        link, decided = work.link, work.plan
+        assert decided is not None
+        if not link.claim:
+            return False
+        makes = decided.target == "crm" and decided.verb in ("write", "revive") and not created(link, "crm")
+        return makes or (work.stored is None and bool(link.crm.id) and link.rule == "adopted")
+
+    def _wanted(self, work: Work) -> Wanted:
+        facts = work.seen["mail"].facts if "mail" in work.seen else Facts()
+        stands = work.link.crm.id if work.plan is not None and work.plan.verb != "revive" else ""
+        return Wanted(work.link, facts.own, facts.organizer, stands)
+
+    def _leave(self, held: Held, works: Sequence[Work]) -> None:
+        """A mailbox that no longer has the item leaves the record to those who hold it too."""
+        assert self._claims is not None
+        for work in works:
+            decided = work.plan
+            if not work.link.claim or decided is None or decided.verb not in ("delete", "sever"):
+                continue
+            if decided.target == "mail" and not work.unsync:
+                self._claims.forget([work.link], held.now())
+            elif not self._claims.leaves(work.link, held.now()):
+                work.plan = Plan("end", f"{decided.rule}.others_hold")
+
+    def _later(self, held: Held, work: Work, taken: Taken) -> list[Write]:
+        """The item waits for another mailbox: kept with its link, to be tried again when the time has come."""
+        self._note(held, work.link, taken.rule)
+        self._again_after.append(taken.wait_s)
+        row = records.row(code=taken.rule, kind=work.link.kind, since=records.text_of(held.now()), wait_s=taken.wait_s)
+        return _group(work, [*links.writes(work.link, before=work.stored), Put(records.held(work.link.key), row)])
 
     # announcing
 
@@ -134,6 +259,8 @@ class ItemWriting:
             link = replace(link, generation=link.generation + 1, gone="", **{decided.target: End()})  # type: ignore[arg-type]
         if create and decided.target and link.made != "crm":
             link = replace(link, made=decided.target)
+        if create and decided.target == "mail":
+            link = replace(link, marked=True)  # it is made with the mark
         announced = (*link.announced, *decided.announcements(now, create=create))
         return replace(link, announced=announced, turns=turned(link.turns, decided.winners, now))
 
@@ -159,10 +286,15 @@ class ItemWriting:
                         failed[work.link.key] = answer
                 held.extend()
         for work in works:
-            if work.link.key in failed:
-                done.append(self._hold(held, work, failed[work.link.key]))
-            elif work.link.key not in stale:
-                done.append(_group(work, self._landed(held, work, answers[work.link.key])))
+            key = work.link.key
+            if key in failed:
+                done.append(self._hold(held, work, failed[key]))
+            elif key not in stale:
+                done.append(_group(work, self._landed(held, work, answers[key])))
+        if self._claims is not None:
+            landed = [work for work in works if work.link.key not in failed and work.link.key not in stale]
+            self._claims.settle([work.link for work in landed if work.to_settle], held.now())
+            self._claims.release([work.link for work in works if work.link.key not in stale])
         return [work for key, work in stale.items() if key not in failed]
 
     def _send(self, work: Work, side: Side) -> Send | None:
@@ -171,8 +303,9 @@ class ItemWriting:
         version = work.seen[side].version if side in work.seen else end.version
         if fields := work.plan.writes.get(side):
             if not end.id:
-                return Send("create", link.kind, fields=fields, key=links.item_key(link))
-            return Send("patch", link.kind, end.id, version, fields)
+                return Send("create", link.kind, fields=fields, key=links.item_key(link), related=work.related)
+            above = work.plan.above if side == "mail" else frozenset[str]()
+            return Send("patch", link.kind, end.id, version, fields, above=above)
         if work.plan.target != side:
             return None
         if work.plan.verb == "delete":
@@ -184,20 +317,41 @@ class ItemWriting:
     def _landed(self, held: Held, work: Work, answers: Mapping[Side, Sent]) -> list[Write]:
         assert work.plan is not None
         link, decided = work.link, work.plan
+        work.to_settle = False
         if decided.verb == "end" or (decided.verb == "delete" and decided.target in answers):
             self._note(held, link, decided.rule)
             return links.removal(work.stored) if work.stored is not None else []
         rule = decided.rule if decided.rule != "same" else link.rule
         ends = {side: _end(work, side, answers.get(side)) for side in SIDES}
-        link = replace(link, announced=(), rule=rule, gone="", mail=ends["mail"], crm=ends["crm"])
+        link = replace(link, announced=(), rule=rule, gone="", mail=ends["mail"], crm=ends["crm"], ours=decided.ours)
+        if decided.waits != link.waits:
+            link = self._now_waits(held, link, decided.waits)
         if decided.verb == "sever":
-            gone = other(decided.target) if decided.target else "mail"
-            link = replace(link, state="severed", **{gone: replace(link.end(gone), version="gone")})  # type: ignore[arg-type]
+            link = replace(link, state="severed", waits={})
+            if not work.unsync:
+                gone = other(decided.target) if decided.target else "mail"
+                link = replace(link, **{gone: replace(link.end(gone), version="gone")})  # type: ignore[arg-type]
+        if "mail" in answers and answers["mail"].uid and not link.claim:
+            link = replace(link, claim=self._claim_of(link, answers["mail"].uid))
+            work.to_settle = True
+        work.to_settle |= created(work.link, "crm") or (work.stored is None and link.rule == "adopted")
+        work.link = link
         if decided.writes or decided.verb == "sever":
             self._note(held, link, decided.rule, fields=tuple(sorted({n for f in decided.writes.values() for n in f})))
         for name, winner in decided.conflicts.items():
             self._note(held, link, "conflict", winner, (name,))
         return links.writes(link, before=work.stored)
+
+    def _now_waits(self, held: Held, link: Link, waits: Mapping[str, tuple[str, str]]) -> Link:
+        for rule in sorted({rule for rule, _ in waits.values()}):
+            fields = tuple(sorted(name for name, why in waits.items() if why[0] == rule and link.waits.get(name) != why))
+            if fields:
+                self._note(held, link, rule, "mail", fields)
+        return replace(link, waits=dict(waits))
+
+    def _claim_of(self, link: Link, uid: str) -> str:
+        """The claim's key of an item by what names it in every mailbox; "" where nothing is claimed."""
+        return ""
 
     def _commit(self, held: Held, kind: str, done: Sequence[list[Write]], last: Sequence[Write]) -> None:
         """The groups, none of them split, and `last` with the last of them. What is too large to be kept is held instead."""
@@ -272,6 +426,12 @@ def created(link: Link, side: Side) -> bool:
     return any(one.create and one.side == side for one in link.announced)
 
 
+def _has_own_elements(link: Link) -> bool:
+    """Whether the CRM holds elements of a set that are not in the mailbox, as far as is remembered."""
+    names = [one.name for one in law.KINDS[link.kind] if one.is_set and not one.carried_to("mail")]
+    return any(set(link.crm.base.get(n, "").split(",")) - set(link.mail.base.get(n, "").split(",")) - {""} for n in names)
+
+
 def _of_older_form(link: Link) -> bool:
     return any(link.end(side).base and link.end(side).canon != law.CANON for side in SIDES)
 
@@ -286,7 +446,8 @@ def _end(work: Work, side: Side, answer: Sent | None) -> End:
     end, one = work.link.end(side), work.seen.get(side)
     item_id, version = (one.id, one.version) if one is not None and one.item is not None else (end.id, end.version)
     if answer is not None:
-        item_id, version = answer.id, answer.version
+        # what is put above a text makes a text that nobody has read yet: the item is looked at again
+        item_id, version = answer.id, "" if side == "mail" and work.plan.above else answer.version
     if side in work.plan.bases:
         return End(item_id, version, work.plan.bases[side], law.CANON)
     return End(item_id, version, end.base, end.canon)

@@ -5,7 +5,9 @@ Rules that hold here (design sections 3 to 5), in the order in which they happen
   then pages of changes, one of either side at a time. How links are decided and written: `session/item_writing.py`.
 - The cursor rides in the last commit of its page, never before; a dead one begins a full listing.
 - Only a completed listing may turn absence into a deletion, after a read that confirms it; many at once meet the brake
-  (`session/deletes.py`).
+  (`session/deletes.py`). The whole of a series inside its window is such a listing too, and counts as one.
+- What is linked to nothing is judged first (`core.item_scope`); what is not ours is left alone and the ledger says why. Where a
+  page does not tell our keys, what would become new is read before: it may be our own.
 - Where items carry no key of ours, an item that may be the fruit of an unfinished create is nobody's until that is settled.
 - Rows are read side by side, a page's at once, never one by one.
 """
@@ -13,15 +15,19 @@ Rules that hold here (design sections 3 to 5), in the order in which they happen
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from itertools import batched
 from typing import Any
 
-from shared.core.errors import CursorExpired
+from shared.core.errors import CursorExpired, RowChanged
+from shared.core.item_scope import Judged
+from shared.core.keys import item_key
 from shared.core.model import SIDES, End, Link, Seen, Side, other
-from shared.ports import Delete, Ledger, Provider, Put
+from shared.ports import Delete, Ledger, Page, Provider, Put
 from shared.session import deletes, links, records, waiting
-from shared.session.item_writing import BATCH, ItemWriting, Work, created
+from shared.session.item_claims import ItemClaims
+from shared.session.item_writing import BATCH, ItemWriting, People, Scope, Work, created
 from shared.session.lease import Held
 from shared.session.run import PartReport
 
@@ -34,10 +40,12 @@ class ItemSync(ItemWriting):
     name = "items"
 
     def __init__(
-        self, kinds: Sequence[str], sides: Mapping[Side, Provider], ledger: Ledger, *, mailbox: str, digest_key: bytes
+        self, kinds: Sequence[str], sides: Mapping[Side, Provider], ledger: Ledger, *, mailbox: str, digest_key: bytes,
+        scope: Scope, claims: ItemClaims | None = None, people: People | None = None, secret: bytes = b"",
     ) -> None:  # fmt: skip
-        super().__init__(sides, ledger, digest_key)
-        self._kinds, self._mailbox = kinds, mailbox
+        """`secret` keys what stands for a uid; it must be the same for every mailbox of the org."""
+        super().__init__(sides, ledger, digest_key, scope, claims, people)
+        self._kinds, self._mailbox, self._secret = kinds, mailbox, secret
         self._health = ""
 
     def run(self, held: Held) -> PartReport:
@@ -49,7 +57,7 @@ class ItemSync(ItemWriting):
                     found += page_found
                     if held.spent():
                         return PartReport(found, again=True, health=self._health)
-        return PartReport(found, health=self._health)
+        return PartReport(found, again_after_s=min(self._again_after, default=None), health=self._health)
 
     # what there is to do
 
@@ -74,7 +82,8 @@ class ItemSync(ItemWriting):
         """What was paused or severed while it was held or unfinished is written no more; a paused one goes on when marked."""
         done = []
         for work in works:
-            link = replace(work.link, announced=()) if work.link.state == "severed" else work.link
+            link = replace(work.link, waits={})
+            link = replace(link, announced=()) if link.state == "severed" else link
             if link != work.stored or work.also:
                 done.append([*links.writes(link, before=work.stored), *work.also])
         self._commit(held, kind, done, ())
@@ -91,9 +100,11 @@ class ItemSync(ItemWriting):
                 cursor = None
                 state.pop("listed", None)
                 continue
-            works = self._works(held, kind, side, page.seen)
+            works = self._works(held, kind, side, page)
             if page.listing:
                 state["listed"] = [*state.get("listed", ()), *(links.hash_of(seen.id) for seen in page.seen)]
+            else:
+                works += self._gone_of_series(held, kind, side, page, {work.link.key for work in works})
             if page.listing and page.done:
                 works += self._absent(held, kind, side, set(state.pop("listed")), {work.link.key for work in works})
             self._brake(held, kind, side, works, empty=page.listing and page.done and not page.seen)
@@ -101,37 +112,98 @@ class ItemSync(ItemWriting):
             value = records.row(cursor=page.cursor, **({"listed": state["listed"]} if "listed" in state else {}))
             unchanged = row is not None and dict(records.read(row)) == value
             self._carry_out(held, kind, works, () if unchanged else (Put(key, value),))
+            for told in page.after:
+                with suppress(RowChanged):  # told again meanwhile: the next page has it
+                    held.commit([told])
             held.count(len(page.seen))
             yield len(works)
             cursor, row = page.cursor, None
             if page.done:
                 return
 
-    def _works(self, held: Held, kind: str, side: Side, seen: Sequence[Seen]) -> list[Work]:
+    def _works(self, held: Held, kind: str, side: Side, page: Page) -> list[Work]:
         works: dict[str, Work] = {}
-        new: list[tuple[Work, Seen]] = []
-        known = links.by_ids(held.store, held.place, side, [one.id for one in seen])
-        own = self._own(held, side, [one for one in seen if one.key and one.id not in known])
+        known = links.by_ids(held.store, held.place, side, [one.id for one in page.seen])
+        unlinked = [one for one in page.seen if one.id not in known and one.item is not None]
+        fresh = {one.id: one for one in self._with_keys(kind, side, unlinked, tells_keys=page.tells_keys)}
+        known |= self._own(held, side, [one for one in fresh.values() if one.key])
         undecided = self._undecided(held, kind, side)
-        for one in seen:
-            stored = known.get(one.id) or own.get(one.id)
+        new: list[tuple[Work, Seen]] = []
+        for seen in page.seen:
+            one = fresh.get(seen.id, seen)
+            stored = known.get(one.id)
             if stored is None:
-                if one.item is None or not one.marked or any(self._is_of(link, side, one) for link in undecided):
+                if one.id not in fresh or any(self._is_of(link, side, one) for link in undecided):
                     continue
-                key = links.link_key(self._mailbox, kind, side, one.id)
-                link: Link | None = Link(key, kind, rule="created", **{side: End(one.id, one.version)})  # type: ignore[arg-type]
-            elif stored.end(side).version == one.version and not stored.announced and one.item is not None:
-                continue  # an echo, or a replay: nothing to look at
-            else:
-                link = self._state(held, stored, side, one)
-            if link is None:
+                if (began := self._begun(held, kind, side, one)) is not None:
+                    new.append((began, one))
                 continue
-            work = works.setdefault(link.key, Work(link, stored))
-            work.link, work.seen[side] = link, one
-            if stored is None:
-                new.append((work, one))
-        self._twins(held, kind, side, new)
+            if stored.end(side).version == one.version and not stored.announced and one.item is not None:
+                continue  # an echo, or a replay: nothing to look at
+            self._known(held, works, stored, side, one)
+        for work, one in self._adopting(held, kind, side, self._first_of_their_key(held, works, new)):
+            work.seen[side] = one
+            works[work.link.key] = work
         return list(works.values())
+
+    def _with_keys(self, kind: str, side: Side, unlinked: Sequence[Seen], *, tells_keys: bool) -> Sequence[Seen]:
+        """What is linked to nothing, with our keys: what would become new is read where the page does not tell them. An
+        occurrence is never of our making."""
+        if tells_keys:
+            return unlinked
+        wanted = [one.id for one in unlinked if not one.facts.group and self._is_wanted(self._scope.judged(side, one))]
+        read: dict[str, Seen] = {}
+        for some in batched(wanted, BATCH, strict=False):
+            read |= self._sides[side].read(kind, some)
+        fresh = [read.get(one.id, one) for one in unlinked]
+        return [one for one in fresh if one.item is not None]
+
+    @staticmethod
+    def _is_wanted(judged: Judged) -> bool:
+        return judged.save or judged.pair
+
+    def _begun(self, held: Held, kind: str, side: Side, one: Seen) -> Work | None:
+        """A new link's work, or None with the rule in the ledger. `work.unpaired`: the rule where no pair is found."""
+        judged = self._scope.judged(side, one)
+        key = self._claim_key(kind, one.facts.uid) if side == "mail" else ""
+        end = {side: End(one.id, one.version)}
+        link = Link(
+            key or links.link_key(self._mailbox, kind, side, one.id), kind, rule=judged.rule, claim=key,
+            group=links.hash_of(one.facts.group) if one.facts.group else "", marked=side == "mail" and one.marked, **end,  # type: ignore[arg-type]
+        )  # fmt: skip
+        if not self._is_wanted(judged):
+            self._note(held, link, judged.rule, side)
+            return None
+        return Work(link, None, unpaired="" if judged.save else judged.rule)
+
+    def _first_of_their_key(
+        self, held: Held, works: Mapping[str, Work], new: Sequence[tuple[Work, Seen]]
+    ) -> list[tuple[Work, Seen]]:
+        """Without those whose key a link has already: the same meeting stands twice here, or was taken out of step."""
+        there = links.many(held.store, held.place, [work.link.key for work, _ in new if work.link.claim])
+        taken, first = {*there, *works}, []
+        for work, one in new:
+            if work.link.key in taken:
+                self._note(held, work.link, "skipped.known", "mail")
+                continue
+            taken.add(work.link.key)
+            first.append((work, one))
+        return first
+
+    def _known(self, held: Held, works: dict[str, Work], stored: Link, side: Side, one: Seen) -> None:
+        """The work about a linked item, where there is any."""
+        link = self._state(held, stored, side, one)
+        if link is None:
+            return
+        work = works.setdefault(link.key, Work(link, stored))
+        work.link, work.seen[side] = link, one
+        work.unsync |= side == "mail" and one.item is not None and self._scope.unsynced(one)
+
+    def _claim_key(self, kind: str, uid: str) -> str:
+        return item_key(self._secret, kind, uid) if uid and self._claims is not None else ""
+
+    def _claim_of(self, link: Link, uid: str) -> str:
+        return self._claim_key(link.kind, uid)
 
     def _own(self, held: Held, side: Side, keyed: Sequence[Seen]) -> dict[str, Link]:
         """The links whose unfinished creates made these items, by the item's id."""
@@ -151,8 +223,11 @@ class ItemSync(ItemWriting):
         open_links = links.unfinished(held.store, held.place, kind)
         return [link for link in open_links if not link.end(side).id and created(link, side)]
 
-    def _twins(self, held: Held, kind: str, side: Side, new: Sequence[tuple[Work, Seen]]) -> None:
-        """Lets new links adopt what stands on the other side already and is linked to nothing."""
+    def _adopting(
+        self, held: Held, kind: str, side: Side, new: Sequence[tuple[Work, Seen]]
+    ) -> Iterator[tuple[Work, Seen]]:  # fmt: skip
+        """The new links, which adopt what stands on the other side already and is linked to nothing; without those that were to
+        be paired and have no pair."""
         if not new:
             return
         there = other(side)
@@ -160,31 +235,43 @@ class ItemSync(ItemWriting):
         linked = links.by_ids(held.store, held.place, there, [twin.id for twins in offered for twin in twins])
         undecided = self._undecided(held, kind, there)
         taken: set[str] = set()
-        for (work, _), twins in zip(new, offered, strict=True):
-            for twin in twins:
-                if twin.id in taken or twin.id in linked or twin.key:
-                    continue
-                if any(self._is_of(link, there, twin) for link in undecided):
-                    continue
+        for (work, one), twins in zip(new, offered, strict=True):
+            free = (twin for twin in twins if twin.id not in taken and twin.id not in linked and not twin.key)
+            twin = next((t for t in free if not any(self._is_of(link, there, t) for link in undecided)), None)
+            if twin is not None:
                 work.link = replace(work.link, rule="adopted", **{there: End(twin.id)})  # type: ignore[arg-type]
                 work.seen[there] = twin
                 self._note(held, work.link, "adopted", there)
                 taken.add(twin.id)
-                break
+            elif work.unpaired:
+                self._note(held, work.link, work.unpaired, side)
+                continue
+            yield work, one
 
     def _state(self, held: Held, stored: Link, side: Side, one: Seen) -> Link | None:
         """The link if it is to be planned; marks and severed states are dealt with here."""
         if stored.state == "severed":
             return self._severed(held, stored, side, one)
         link = stored
-        if side == "mail" and one.item is not None and one.marked != (link.state != "paused"):
-            link = replace(link, state="live" if one.marked else "paused", rule="marked" if one.marked else "unmarked")
+        if side == "mail" and one.item is not None:
+            link = self._at_work_or_rest(held, link, one)
         if link.gone == side and one.item is not None:
             link = replace(link, gone="", rule="same")  # it is back
         if link.state == "paused":
-            held.commit(links.writes(link, before=stored))
+            if link != stored:
+                held.commit(links.writes(link, before=stored))
             return None
         return link
+
+    def _at_work_or_rest(self, held: Held, link: Link, one: Seen) -> Link:
+        """A linked item rests while its mark is off or it lies outside the window; a person's "unsync" ends that too."""
+        rests = "" if self._scope.unsynced(one) else self._scope.rests(link, one)
+        link = replace(link, marked=link.marked or one.marked)
+        if (link.state == "paused") == bool(rests):
+            return link
+        self._note(held, link, rests or "marked", "mail")
+        # whatever waited is found again when both ends are looked at
+        return replace(link, state="paused" if rests else "live", rule=rests or "marked", waits={})
 
     def _severed(self, held: Held, link: Link, side: Side, one: Seen) -> Link | None:
         """A severed link ends when both ends are gone, and goes on anew when a person marks the item by hand."""
@@ -193,19 +280,40 @@ class ItemSync(ItemWriting):
             both = all(rest.end(s).version == "gone" or not rest.end(s).id for s in SIDES)
             held.commit(links.removal(link) if both else links.writes(rest, before=link))
             return None
-        by_hand = side == "mail" and one.marked and link.rule == "deleted.crm"
-        if by_hand and link.end(side).version != one.version:
+        by_hand = side == "mail" and one.marked and link.end(side).version != one.version
+        if by_hand and link.rule == "unsync":  # the record stands, and was never ours: in step again, as if just found
+            return replace(link, state="live", rule="adopted", announced=(), mail=End(one.id), crm=End(link.crm.id))
+        if by_hand and link.rule == "deleted.crm":
             fresh = replace(link, state="live", rule="marked_again", generation=link.generation + 1)
             return replace(fresh, crm=End(), announced=())
         return None
+
+    def _gone_of_series(self, held: Held, kind: str, side: Side, page: Page, known: set[str]) -> list[Work]:
+        """Occurrences that the whole of their series does not name any more."""
+        works = []
+        for group, ids in page.groups.items():
+            there = {links.hash_of(item_id) for item_id in ids}
+            linked = links.of_group(held.store, held.place, links.hash_of(group))
+            missing = [
+                link for link in linked
+                if link.key not in known and link.state == "live" and links.hash_of(link.end(side).id) not in there
+            ]  # fmt: skip
+            works += self._confirmed_absent(held, kind, side, missing)
+        return works
 
     def _absent(self, held: Held, kind: str, side: Side, listed: set[str], known: set[str]) -> list[Work]:
         """Links that a completed listing did not name, each confirmed by a read before it counts as deleted."""
         missing = [
             link
             for link in links.every(held.store, held.place, kind)
-            if link.end(side).id and link.key not in known and links.hash_of(link.end(side).id) not in listed
+            if link.end(side).id
+            and link.key not in known
+            and links.hash_of(link.end(side).id) not in listed
+            and not (link.state == "paused" and link.rule == "skipped.window")
         ]
+        return self._confirmed_absent(held, kind, side, missing)
+
+    def _confirmed_absent(self, held: Held, kind: str, side: Side, missing: Sequence[Link]) -> list[Work]:
         works = []
         for start in range(0, len(missing), BATCH):
             batch = missing[start : start + BATCH]
@@ -218,7 +326,8 @@ class ItemSync(ItemWriting):
 
     def _brake(self, held: Held, kind: str, side: Side, works: Sequence[Work], *, empty: bool) -> None:
         gone = [work for work in works if side in work.seen and work.seen[side].item is None]
-        if not deletes.stopped(held, kind, gone=len(gone), inferred=any(work.inferred for work in gone), empty=empty):
+        counted = len({work.link.group or work.link.key for work in gone})  # a series counts as one
+        if not deletes.stopped(held, kind, gone=counted, inferred=any(work.inferred for work in gone), empty=empty):
             return
         self._health = deletes.HEALTH
         for work in gone:
@@ -226,19 +335,26 @@ class ItemSync(ItemWriting):
                 work.link = replace(work.link, gone=side, rule="held.deletes")
                 self._note(held, work.link, "held.deletes", side)
 
+    @staticmethod
+    def _is_due(held: Held, value: Mapping[str, Any]) -> bool:
+        """Whether a held item's time has come; what waits for a person has none but their answer."""
+        wait_s = value.get("wait_s", waiting.RETRY_S)
+        if wait_s is None:
+            return "answer" in value
+        return bool((held.now() - records.moment_of(value["since"])).total_seconds() >= wait_s)
+
     def _held_items(self, held: Held, kind: str) -> tuple[dict[str, Work], set[str]]:
         """(held items whose time has come, by link; keys of those that still wait)."""
-        due: dict[str, tuple[str, ...]] = {}
+        due: dict[str, dict[str, Mapping[str, Any]]] = {}
         still = set()
         for row in list(held.store.scan(held.place, *records.every("held"))):
             value = records.read(row)
-            if value["kind"] != kind:
+            if value.get("kind") != kind:
                 continue
-            key, _, field_only = row.key.removeprefix(records.held("")).partition(".")
-            age = (held.now() - records.moment_of(value["since"])).total_seconds()
-            if age >= value.get("wait_s", waiting.RETRY_S):
-                due[key] = (*due.get(key, ()), row.key)
-            elif not field_only:
+            key, _, part = row.key.removeprefix(records.held("")).partition(".")
+            if self._is_due(held, value):
+                due[key] = {**due.get(key, {}), row.key: value}
+            elif not part:
                 still.add(key)
         found = links.many(held.store, held.place, list(due))
         for some in batched((row for key, rows in due.items() if key not in found for row in rows), BATCH_ROWS, strict=False):
@@ -246,7 +362,14 @@ class ItemSync(ItemWriting):
         return {key: _due(link, due[key]) for key, link in found.items() if key not in still}, still
 
 
-def _due(link: Link, rows: Sequence[str]) -> Work:
-    """A held item that is tried again: its held row goes with the decision; what two systems insisted on is decided anew."""
+def _due(link: Link, rows: Mapping[str, Mapping[str, Any]]) -> Work:
+    """A held item that is tried again: its held row goes with the decision; what two systems insisted on is decided anew, and
+    what a person said about changes that waited counts."""
     again = replace(link, insists={}, turns={}) if links.insisting(link.key) in rows else link
-    return Work(again, link, also=tuple(Delete(row) for row in rows if row != links.insisting(link.key)))
+    of_link = (links.insisting(link.key), links.waiting(link.key))
+    said = rows.get(links.waiting(link.key), {})
+    answer: dict[str, Mapping[str, str]] = {str(said.get("answer")): said.get("asked", {})}
+    return Work(
+        again, link, also=tuple(Delete(row) for row in rows if row not in of_link), granted=answer.get("send", {}),
+        discard=answer.get("discard", {}),
+    )  # fmt: skip

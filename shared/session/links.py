@@ -2,7 +2,8 @@
 
 Rows of a link: `link_{key}`; one index row for each end (`mail_{hash}`, `crm_{hash}` -> key); and, so that a session finds
 them without reading every link, `open_{key}` as long as an announcement is not finished, `gone_{key}` as long as the brake
-holds a deletion, `held_{key}.insist` as long as two systems insist on a field. They change with the link, in one transaction.
+holds a deletion, `held_{key}.insist` as long as two systems insist on a field, `held_{key}.wait` as long as a change in the CRM
+waits for a person's word, `group_{series}_{key}` for an occurrence. They change with the link, in one transaction.
 """
 
 from __future__ import annotations
@@ -52,6 +53,7 @@ def from_row(row: Row) -> Link:
     value.pop("v")
     announced = tuple(Announcement(**announcement) for announcement in value.pop("announced"))
     mail, crm = (End(**value.pop(side)) for side in SIDES)
+    value |= {"ours": tuple(value.get("ours", ())), "waits": {name: tuple(one) for name, one in value.get("waits", {}).items()}}
     return Link(**value, mail=mail, crm=crm, announced=announced)
 
 
@@ -64,10 +66,9 @@ def writes(link: Link, *, before: Link | None = None) -> list[Write]:
             result.append(Put(records.index(side, hash_of(new)), records.row(key=link.key)))
         if old and new != old:
             result.append(Delete(records.index(side, hash_of(old))))
-    for key, value in _marks(link).items():
-        if before is None or key not in _marks(before):
-            result.append(Put(key, value))
-    return result + [Delete(key) for key in (_marks(before) if before else ()) if key not in _marks(link)]
+    old_marks, new_marks = _marks(before) if before else {}, _marks(link)
+    result += [Put(key, value) for key, value in new_marks.items() if old_marks.get(key) != value]
+    return result + [Delete(key) for key in old_marks if key not in new_marks]
 
 
 def _marks(link: Link) -> dict[str, dict[str, Any]]:
@@ -83,7 +84,24 @@ def _marks(link: Link) -> dict[str, dict[str, Any]]:
         marks[insisting(link.key)] = records.row(
             kind=link.kind, code="held.insist", fields=fields, since=since, wait_s=insist.HOLD_S
         )
+    if asked := {name: digest for name, (rule, digest) in link.waits.items() if rule.startswith("held.")}:
+        code = min(rule for rule, _ in link.waits.values() if rule.startswith("held."))
+        # tried by a person's word alone, which is about the values of `asked` and no others
+        marks[waiting(link.key)] = records.row(kind=link.kind, code=code, fields=sorted(asked), asked=asked, wait_s=None)
+    if link.group:
+        marks[f"group_{link.group}_{link.key}"] = records.row()
     return marks
+
+
+def waiting(key: str) -> str:
+    return records.held(f"{key}.wait")
+
+
+def of_group(store: LinkStore, place: Place, group: str) -> list[Link]:
+    """The links of a series' occurrences. `group` as in the link."""
+    first = f"group_{group}_"
+    keys = [row.key.removeprefix(first) for row in store.scan(place, first, first[:-1] + "`")]
+    return list(many(store, place, keys).values())
 
 
 def insisting(key: str) -> str:

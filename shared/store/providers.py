@@ -168,7 +168,8 @@ class MemorySide:
             if send.version not in ("*", str(record.version)):  # "*" is any version, RFC 9110 13.1.1
                 return Stale()
             if send.verb == "patch":
-                self.edit(record, send.fields)
+                above = {name: f"{send.fields[name]}\n{record.fields[name]}" for name in send.above}
+                self.edit(record, {**send.fields, **above})
             elif send.verb == "delete":
                 self.remove(record)
             else:

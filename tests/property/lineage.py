@@ -37,5 +37,10 @@ class Lineage:
         return found.pop()
 
 
+def elements(record: Record) -> set[str]:
+    """What its sets hold, all of them together: no element is made twice."""
+    return {one for value in record.fields.values() if isinstance(value, tuple) for one in value}
+
+
 def token(value: Value | None) -> str:
     return value.split("-")[0] if isinstance(value, str) else ""

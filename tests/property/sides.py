@@ -5,21 +5,53 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from shared.core import fields as law
 from shared.core.errors import CursorExpired, ItemError
-from shared.core.model import SIDES, Side, Value, other
-from shared.core.plan import Plan, classify
-from shared.ports import Page, Send, Sent
+from shared.core.item_scope import Judged
+from shared.core.model import SIDES, Link, Seen, Side, Value, other
+from shared.core.plan import Plan, Terms, classify
+from shared.ports import Page, Place, Send, Sent, TenantId
 from shared.session import links
 from shared.session.item_writing import Work
 from shared.session.items import ItemSync
 from shared.session.lease import Held
 from shared.store.providers import MemorySide
+from tests.property.lineage import token
 
 if TYPE_CHECKING:
     from tests.property.world import World
 
 DIGEST_KEY = b"d" * 32
-KINDS = ("note", "card")
+PLACE = Place("state", TenantId("tenant"), "mailbox", "m")
+KINDS = ("note", "card", "event")
+
+
+class WorldScope:
+    """What is marked is ours. Of every third event others see the changes: those of the CRM wait for a person."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+
+    def judged(self, side: Side, seen: Seen) -> Judged:
+        ours = side == "crm" or seen.marked
+        return Judged(ours, "created" if ours else "skipped.not_marked")
+
+    def rests(self, link: Link, seen: Seen) -> str:
+        return "unmarked" if link.marked and not seen.marked else ""
+
+    def unsynced(self, seen: Seen) -> bool:
+        return False
+
+    def shown(self, link: Link | None, mail: Seen) -> Seen:
+        return mail
+
+    def terms(self, link: Link, mail: Seen | None) -> Terms:
+        if link.kind != "event" or mail is None or mail.item is None:
+            return Terms()
+        texts = [value for value in mail.item.fields.values() if isinstance(value, str)]
+        if self.world.lineage.item_of[token(texts[0])] % 3:
+            return Terms()
+        return Terms(waits={one.name: "held.approval" for one in law.KINDS["event"] if one.others_see})
 
 
 class FaultySide(MemorySide):
@@ -57,7 +89,7 @@ class FaultySide(MemorySide):
     def _brought(self, item_id: str, before: Mapping[str, Value]) -> None:
         """Remembers what a patch of ours changed."""
         record = self.records[item_id]
-        new = set(record.fields.get("tags", ())) - set(before.get("tags", ()))
+        new = {e for name, v in record.fields.items() if isinstance(v, tuple) for e in set(v) - set(before.get(name, ()))}
         scalars = {name: v for name, v in record.fields.items() if isinstance(v, str) and before.get(name) != v}
         self.world.brought[item_id] = (new, scalars)
         for name in scalars:

@@ -1,18 +1,20 @@
 """The users of both sides: they create, edit, delete, mark and open, and the lineage remembers what they meant by it.
 
-Some see to it that a field stays as they want it (`robots`), some type the same thing in on both sides.
+They answer what waits for their word. Some see to it that a field stays as they want it (`robots`), some type the same thing
+in on both sides.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from shared.core import fields as law
 from shared.core.model import SIDES, Side, Value, other
-from shared.session import links
+from shared.ports import Row
+from shared.session import links, records, waiting
 from shared.store.providers import Record
-from tests.property.lineage import token
-from tests.property.sides import KINDS
+from tests.property.lineage import elements, token
+from tests.property.sides import DIGEST_KEY, PLACE
 
 if TYPE_CHECKING:
     from tests.property.world import World
@@ -39,10 +41,12 @@ class Users:
     def act(self, *, concurrent: bool = False) -> None:
         self.world.counts["acts"] += 1
         side = self.random.choice(SIDES)
-        kind = self.random.choice(KINDS)
+        kind = self.random.choice(self.world.kinds)
         alive = self.sides[side].alive(kind)
         roll = self.random.random()
         self._robots_act()
+        if self.random.random() < 0.05:
+            self._answer_one()
         if not alive or (roll < 0.15 and not concurrent):
             self.create(side, kind)
             return
@@ -81,7 +85,7 @@ class Users:
             return
         item, name = self.robots
         for side in SIDES:
-            for record in self.sides[side].alive("note"):
+            for record in self.sides[side].alive(self.world.kinds[0]):
                 written = f"{side} {item}"
                 if self.lineage.item(record) == item and token(record.fields[name]) != self.lineage.by_robot.get(written):
                     new = self.value(item, token(record.fields[name]))
@@ -94,8 +98,8 @@ class Users:
         if any(self._unheard(end) for end in (*ends, record)):
             return False
         return len(ends) == 1 and ends[0].marked and record.marked and all(
-            law.same(record.kind, side, name, value, ends[0].fields[name])
-            or law.same(record.kind, other(side), name, ends[0].fields[name], value)
+            law.same(record.kind, side, name, value, ends[0].fields.get(name, ()))
+            or law.same(record.kind, other(side), name, ends[0].fields.get(name, ()), value)
             for name, value in record.fields.items()
         )  # fmt: skip
 
@@ -147,6 +151,33 @@ class Users:
         self.sides[side].edit(record, new)
         self.suspects.append((side, record, item, tuple(new) if self._unheard(record) else ()))
 
+    def _answer_one(self) -> None:
+        if rows := self._asked():
+            self._answer(self.random.choice(rows))
+
+    def answer_all(self) -> None:
+        for row in self._asked():
+            self._answer(row)
+
+    def _asked(self) -> list[Row]:
+        return [row for row in self.world.inner.scan(PLACE, *records.every("held")) if "asked" in row.value]
+
+    def _answer(self, row: Row) -> None:
+        """A person says that a change crosses, or takes it back: what the CRM holds then gives way with full knowledge."""
+        answer: Literal["send", "discard"] = self.random.choice(("send", "discard"))
+        name = row.key.removeprefix(records.held(""))
+        self.world.counts[f"answered {answer}"] += waiting.say(self.world.inner, PLACE, name, answer)
+        link = links.load(self.world.inner, PLACE, name.partition(".")[0])
+        record = self.sides["crm"].records.get(link.crm.id) if link is not None else None
+        if record is None or link is None or answer == "send":
+            return
+        for field, digest in row.value["asked"].items():
+            value = law.field_of(link.kind, field).form(record.fields[field])
+            if law.digest(DIGEST_KEY, link.key, field, value) == digest:
+                given_up: str | None = token(value)
+                while given_up:  # with all that led to it
+                    given_up = self.lineage.parents.pop(given_up, None)
+
     def _unheard(self, record: Record) -> bool:
         """Whether we made this record where no key could be written, and its own link does not know it."""
         crm = self.sides["crm"]
@@ -161,7 +192,7 @@ class Users:
             if set(names) & set(law.LOOKUP[record.kind]) and self._unheard(record):
                 self.lineage.excused[item] = f"{record.id}: {' and '.join(names)} changed before the answer was known"
             new, scalars = self.world.brought.get(record.id, (set(), {}))
-            there = set(record.fields.get("tags", ()))
+            there = elements(record)
             seen = any(record.fields.get(name) == value for name, value in scalars.items())
             link = self.world.stored(side, record.id)
             if link is not None and link.announced and not new & there and not seen:

@@ -100,7 +100,8 @@ class Desk:
             mail = {"MessageIdentifier": self.identifier(number), "Status": "3", "Subject": "by another hand"}
             rows.create("EmailMessage", mail, admin)
         case_number: str = next(one["CaseNumber"] for one in rows.store.all("Case") if one["Id"] == case)
-        self.marks += [contact[:15], opportunity[:15], case[:15], case_number.lstrip("0")]
+        alone = rf"(?<![0-9A-Za-z+/])0*{case_number.lstrip('0')}(?![0-9A-Za-z+/])"  # not within an id
+        self.marks += [contact[:15], opportunity[:15], case[:15], alone]
         return case_number
 
     def _sender(self, number: int) -> str:
