@@ -18,71 +18,25 @@ Rules that hold here (design sections 3 to 5):
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Protocol
 
 from shared.core import fields as law
 from shared.core.errors import Bug, Gone, ItemError, Refused, RowTooLarge, Stale
 from shared.core.insist import turned
-from shared.core.item_scope import Judged
-from shared.core.model import SIDES, Announcement, End, Facts, Link, Seen, Side, other
-from shared.core.plan import Plan, Terms, made_from, plan
+from shared.core.model import SIDES, End, Link, Seen, Side, other
+from shared.core.plan import Plan, made_from, plan
 from shared.ports import MAX_COMMIT, Ledger, LedgerEntry, Provider, Put, Send, Sent, Write
 from shared.session import links, records
 from shared.session.bugs import BugCount
-from shared.session.item_claims import ItemClaims, Taken, Wanted
+from shared.session.item_claims import ItemClaims, Taken
+from shared.session.item_work import People, Scope, Work, adopt, created, end_after, taken_back, together
 from shared.session.lease import Held
 
 TRIES = 4  # the first plan and three more after Stale
 #: A lost create is looked for from this long before its announcement, for clocks that differ.
 LOOK_BACK_S = 120.0
 BATCH = 200  # items in one call
-
-
-@dataclass
-class Work:
-    """One link in hand: as stored (None = new), as it is now, what was seen of its ends, and the plan.
-
-    `problem`: why it cannot be decided; `also`: rows that change with it; `inferred`: its deletion is a listing's conclusion.
-    `unsync`: a person took it out. `granted`, `discard`: fields of which a person said that they cross, or that the mailbox's
-    value stands. `related`: the CRM record it is about. `unpaired`: the rule by which it stays away where no pair of it is
-    found. `to_settle`: its record was made or found, which its claim is to say.
-    """
-
-    link: Link
-    stored: Link | None
-    seen: dict[Side, Seen] = field(default_factory=dict)
-    plan: Plan | None = None
-    inferred: bool = False
-    problem: ItemError | None = None
-    also: tuple[Write, ...] = ()
-    unsync: bool = False
-    granted: Mapping[str, str] = field(default_factory=dict)
-    discard: Mapping[str, str] = field(default_factory=dict)
-    related: str = ""
-    to_settle: bool = False
-    unpaired: str = ""
-
-
-class Scope(Protocol):
-    """What `core.item_scope` says of one mailbox."""
-
-    def judged(self, side: Side, seen: Seen) -> Judged: ...
-
-    def rests(self, link: Link, seen: Seen) -> str: ...
-
-    def unsynced(self, seen: Seen) -> bool: ...
-
-    def terms(self, link: Link, mail: Seen | None) -> Terms: ...
-
-    def shown(self, link: Link | None, mail: Seen) -> Seen: ...
-
-
-class People(Protocol):
-    """Who of an item's people is in the CRM: `session/item_people.py`."""
-
-    def fill(self, works: Sequence[Work]) -> None: ...
 
 
 class ItemWriting:
@@ -103,7 +57,7 @@ class ItemWriting:
         pending, done = list(works), list[list[Write]]()
         for _ in range(TRIES):
             ready, joined = self._claimed(held, self._planned(held, self._filled(pending), done), done)
-            pending = joined + self._write(held, self._announce(held, ready, done), done)
+            pending = [*joined, *self._write(held, self._announce(held, ready, done), done)]
             if not pending:
                 break
             self._read_again(held, kind, pending)
@@ -142,7 +96,7 @@ class ItemWriting:
             if isinstance(decided, ItemError):
                 done.append(self._hold(held, work, decided))
             elif work.link.gone and decided.verb in ("delete", "sever"):
-                done.append(_group(work, links.writes(work.link, before=work.stored)))
+                done.append(together(work, links.writes(work.link, before=work.stored)))
             else:
                 work.plan = decided
                 planned.append(work)
@@ -168,62 +122,20 @@ class ItemWriting:
         terms = replace(terms, granted=work.granted, discard=work.discard)
         return plan(link, seen.get("mail"), seen.get("crm"), self._digest_key, now, terms)
 
-    # claiming
-
-    def _claimed(self, held: Held, works: Sequence[Work], done: list[list[Write]]) -> tuple[list[Work], list[Work]]:
+    def _claimed(self, held: Held, works: Sequence[Work], done: list[list[Write]]) -> tuple[Sequence[Work], Sequence[Work]]:
         """(works that go on, works that joined a record and are planned again); the others wait for another mailbox."""
         if self._claims is None:
-            return list(works), []
-        self._leave(held, works)
-        wanted = {work.link.key: work for work in works if self._wants_claim(work)}
-        self._claims.forget([work.link for work in wanted.values() if work.plan and work.plan.verb == "revive"], held.now())
-        taken = self._claims.take([self._wanted(work) for work in wanted.values()], held.now())
-        ready, joined = [], []
-        for work in works:
-            found = taken.get(work.link.key)
-            if found is None or found.what == "make":
-                ready.append(work)
-            elif found.what == "join":
-                made: Side | str = "crm" if found.made else ""
-                work.link = replace(work.link, crm=End(found.crm_id), follows=found.follows, made=made, rule="joined")  # type: ignore[arg-type]
-                work.seen.pop("crm", None)
-                joined.append(work)
-            else:
-                done.append(self._later(held, work, found))
-        return ready, joined
-
-    def _wants_claim(self, work: Work) -> bool:
-        """Whether a record is about to be made, or to be linked that stood before."""
-        link, decided = work.link, work.plan
-        assert decided is not None
-        if not link.claim:
-            return False
-        makes = decided.target == "crm" and decided.verb in ("write", "revive") and not created(link, "crm")
-        return makes or (work.stored is None and bool(link.crm.id) and link.rule == "adopted")
-
-    def _wanted(self, work: Work) -> Wanted:
-        facts = work.seen["mail"].facts if "mail" in work.seen else Facts()
-        stands = work.link.crm.id if work.plan is not None and work.plan.verb != "revive" else ""
-        return Wanted(work.link, facts.own, facts.organizer, stands)
-
-    def _leave(self, held: Held, works: Sequence[Work]) -> None:
-        """A mailbox that no longer has the item leaves the record to those who hold it too."""
-        assert self._claims is not None
-        for work in works:
-            decided = work.plan
-            if not work.link.claim or decided is None or decided.verb not in ("delete", "sever"):
-                continue
-            if decided.target == "mail" and not work.unsync:
-                self._claims.forget([work.link], held.now())
-            elif not self._claims.leaves(work.link, held.now()):
-                work.plan = Plan("end", f"{decided.rule}.others_hold")
+            return works, []
+        found = self._claims.sorted(works, held.now())
+        done += [self._later(held, work, taken) for work, taken in found.waiting]
+        return found.ready, found.joined
 
     def _later(self, held: Held, work: Work, taken: Taken) -> list[Write]:
         """The item waits for another mailbox: kept with its link, to be tried again when the time has come."""
         self._note(held, work.link, taken.rule)
         self._again_after.append(taken.wait_s)
         row = records.row(code=taken.rule, kind=work.link.kind, since=records.text_of(held.now()), wait_s=taken.wait_s)
-        return _group(work, [*links.writes(work.link, before=work.stored), Put(records.held(work.link.key), row)])
+        return together(work, [*links.writes(work.link, before=work.stored), Put(records.held(work.link.key), row)])
 
     # announcing
 
@@ -279,7 +191,7 @@ class ItemWriting:
                     if isinstance(answer, Sent):
                         answers[work.link.key][side] = answer
                         continue
-                    work.link = _taken_back(work.link, side)
+                    work.link = taken_back(work.link, side)
                     if isinstance(answer, (Stale, Gone)):
                         stale[work.link.key] = work
                     else:
@@ -290,7 +202,7 @@ class ItemWriting:
             if key in failed:
                 done.append(self._hold(held, work, failed[key]))
             elif key not in stale:
-                done.append(_group(work, self._landed(held, work, answers[key])))
+                done.append(together(work, self._landed(held, work, answers[key])))
         if self._claims is not None:
             landed = [work for work in works if work.link.key not in failed and work.link.key not in stale]
             self._claims.settle([work.link for work in landed if work.to_settle], held.now())
@@ -322,7 +234,7 @@ class ItemWriting:
             self._note(held, link, decided.rule)
             return links.removal(work.stored) if work.stored is not None else []
         rule = decided.rule if decided.rule != "same" else link.rule
-        ends = {side: _end(work, side, answers.get(side)) for side in SIDES}
+        ends = {side: end_after(work, side, answers.get(side)) for side in SIDES}
         link = replace(link, announced=(), rule=rule, gone="", mail=ends["mail"], crm=ends["crm"], ours=decided.ours)
         if decided.waits != link.waits:
             link = self._now_waits(held, link, decided.waits)
@@ -381,7 +293,7 @@ class ItemWriting:
         own = self._sides[side].find(kind, [links.item_key(work.link) for work in works])
         for work in works:
             if (one := own.get(links.item_key(work.link))) is not None:
-                _adopt(work, side, one)
+                adopt(work, side, one)
 
     def _look_up(self, held: Held, kind: str, side: Side, works: Sequence[Work]) -> None:
         """Finds creates whose answer was lost by what was sent: looked up among the items that this user made since."""
@@ -392,7 +304,7 @@ class ItemWriting:
         for work in works:
             hits = [one for one in free if self._is_of(work.link, side, one)]
             if len(hits) == 1:
-                _adopt(work, side, hits[0])
+                adopt(work, side, hits[0])
                 free.remove(hits[0])
             elif hits:
                 work.problem = Refused("held.several")
@@ -411,7 +323,7 @@ class ItemWriting:
         self._note(held, work.link, problem.code, fields=getattr(problem, "fields", ()))
         link = replace(work.link, rule=problem.code)  # what was announced before and may have landed stays known
         row = Put(records.held(link.key), self._held_row(held, link.kind, problem))
-        return _group(work, [*links.writes(link, before=work.stored), row])
+        return together(work, [*links.writes(link, before=work.stored), row])
 
     def _held_row(self, held: Held, kind: str, problem: ItemError) -> dict[str, object]:
         place = problem.place if isinstance(problem, Bug) else ""
@@ -419,11 +331,6 @@ class ItemWriting:
 
     def _note(self, held: Held, link: Link, rule: str, side: str = "", fields: tuple[str, ...] = ()) -> None:
         self._ledger.note(LedgerEntry(link.key, link.kind, rule, held.now(), held.session_id, side, fields))
-
-
-def created(link: Link, side: Side) -> bool:
-    """Whether a create is announced to this side."""
-    return any(one.create and one.side == side for one in link.announced)
 
 
 def _has_own_elements(link: Link) -> bool:
@@ -434,29 +341,6 @@ def _has_own_elements(link: Link) -> bool:
 
 def _of_older_form(link: Link) -> bool:
     return any(link.end(side).base and link.end(side).canon != law.CANON for side in SIDES)
-
-
-def _adopt(work: Work, side: Side, one: Seen) -> None:
-    work.seen[side] = one
-    work.link = replace(work.link, **{side: End(one.id)})  # type: ignore[arg-type]
-
-
-def _end(work: Work, side: Side, answer: Sent | None) -> End:
-    assert work.plan is not None
-    end, one = work.link.end(side), work.seen.get(side)
-    item_id, version = (one.id, one.version) if one is not None and one.item is not None else (end.id, end.version)
-    if answer is not None:
-        # what is put above a text makes a text that nobody has read yet: the item is looked at again
-        item_id, version = answer.id, "" if side == "mail" and work.plan.above else answer.version
-    if side in work.plan.bases:
-        return End(item_id, version, work.plan.bases[side], law.CANON)
-    return End(item_id, version, end.base, end.canon)
-
-
-def _group(work: Work, writes: Sequence[Write]) -> list[Write]:
-    """The writes of one link that are committed together."""
-    keys = {write.key for write in writes}
-    return [*writes, *(more for more in work.also if more.key not in keys)]
 
 
 def _in_transactions(held: Held, groups: Sequence[list[Write]], last: Sequence[Write] = ()) -> list[str]:
@@ -481,12 +365,3 @@ def _in_transactions(held: Held, groups: Sequence[list[Write]], last: Sequence[W
                 too_large.append(refused.key)
                 batch[:] = left
     return too_large
-
-
-def _taken_back(link: Link, side: Side) -> Link:
-    """The link without its last announcement to `side`: the provider said that the write was not made."""
-    for position in range(len(link.announced) - 1, -1, -1):
-        if link.announced[position].side == side:
-            rest: tuple[Announcement, ...] = (*link.announced[:position], *link.announced[position + 1 :])
-            return replace(link, announced=rest)
-    return link

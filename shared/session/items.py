@@ -27,7 +27,8 @@ from shared.core.model import SIDES, End, Link, Seen, Side, other
 from shared.ports import Delete, Ledger, Page, Provider, Put
 from shared.session import deletes, links, records, waiting
 from shared.session.item_claims import ItemClaims
-from shared.session.item_writing import BATCH, ItemWriting, People, Scope, Work, created
+from shared.session.item_work import People, Scope, Work, created
+from shared.session.item_writing import BATCH, ItemWriting
 from shared.session.lease import Held
 from shared.session.run import PartReport
 

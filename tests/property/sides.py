@@ -12,7 +12,7 @@ from shared.core.model import SIDES, Link, Seen, Side, Value, other
 from shared.core.plan import Plan, Terms, classify
 from shared.ports import Page, Place, Send, Sent, TenantId
 from shared.session import links
-from shared.session.item_writing import Work
+from shared.session.item_work import Work
 from shared.session.items import ItemSync
 from shared.session.lease import Held
 from shared.store.providers import MemorySide

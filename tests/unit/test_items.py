@@ -11,11 +11,11 @@ import pytest
 from shared.core import brake
 from shared.core import fields as law
 from shared.core.errors import NetworkDown
-from shared.core.model import Seen, Side, Value
+from shared.core.model import Side, Value
 from shared.core.plan import Plan
-from shared.ports import Put
+from shared.ports import Page, Put
 from shared.session import deletes, links, records, standing, waiting
-from shared.session.item_writing import Work
+from shared.session.item_work import Work
 from shared.session.lease import Held
 from shared.store.providers import Record
 from tests.property.world import PLACE, WatchedSync, World
@@ -384,10 +384,10 @@ def test_a_page_of_changes_is_read_in_a_few_steps_whatever_it_holds() -> None:
     steps: list[int] = []
 
     class Counting(WatchedSync):
-        def _works(self, held: Held, kind: str, side: Side, seen: Sequence[Seen]) -> list[Work]:
+        def _works(self, held: Held, kind: str, side: Side, page: Page) -> list[Work]:
             before = world.reads
-            works = super()._works(held, kind, side, seen)
-            if len(seen) >= 90:
+            works = super()._works(held, kind, side, page)
+            if len(page.seen) >= 90:
                 steps.append(world.reads - before)
             return works
 
