@@ -26,8 +26,10 @@ from shared.ports import MailboxKey
 from shared.settings import Settings
 
 SCRIPTS = "sandbox-scripts"
-SCRIPT_SCOPES = ("User.Read", "Mail.ReadWrite", "Mail-Advanced.ReadWrite", "MailboxSettings.ReadWrite", "Mail.Send")
-APP_PERMISSIONS = ("Mail.ReadWrite", "MailboxSettings.ReadWrite", "User.Read.All")
+SCRIPT_SCOPES = (
+    "User.Read", "Mail.ReadWrite", "Mail-Advanced.ReadWrite", "Calendars.ReadWrite", "MailboxSettings.ReadWrite", "Mail.Send",
+)  # fmt: skip
+APP_PERMISSIONS = ("Mail.ReadWrite", "Calendars.ReadWrite", "MailboxSettings.ReadWrite", "User.Read.All")
 
 
 class Sandbox:

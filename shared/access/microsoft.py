@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     import requests
 
 #: what a person is asked for; `openid profile offline_access` come with every request
-SCOPES = ("User.Read", "Mail.ReadWrite", "MailboxSettings.ReadWrite")
+SCOPES = ("User.Read", "Mail.ReadWrite", "Calendars.ReadWrite", "MailboxSettings.ReadWrite")
 
 #: Graph's hosts in the national clouds; any other address stands for the worldwide service
 _AUDIENCES = ("graph.microsoft.us", "dod-graph.microsoft.us", "microsoftgraph.chinacloudapi.cn")

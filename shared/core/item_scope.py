@@ -131,7 +131,7 @@ class ItemScope:
         if facts.owner and facts.owner[:15] != self._owner.user[:15]:
             return Judged(False, "skipped.other_owner")
         if self._is_old(facts) and not self._takes_all:
-            return Judged(False, "skipped.before_activation", pair=True)
+            return Judged(False, "skipped.before_activation")
         return Judged(True, "saved.crm")
 
     def _automatic(self, item: Item, facts: Facts) -> str:

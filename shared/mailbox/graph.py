@@ -1,4 +1,4 @@
-"""A Microsoft 365 mailbox through Microsoft Graph: its mail (`MailSource`) and its notifications (`Push`).
+"""The mail of a Microsoft 365 mailbox through Microsoft Graph: `MailSource`.
 
 Rules that hold here:
 - The mailbox is named by its user, never by "me": the same code serves a user's own token and an application's.
@@ -26,12 +26,11 @@ from shared.core.mail import Attachment, MailText
 from shared.core.scope import FOLDER
 from shared.mailbox import graph_make as make
 from shared.mailbox import graph_map as read
-from shared.mailbox import graph_push as push
 from shared.mailbox.graph_http import GraphHttp, Part, refused
 from shared.mailbox.graph_pull import Pull
 from shared.mailbox.graph_streams import EXPAND, query
 from shared.mailbox.graph_tree import Tree
-from shared.ports import AccessToken, Clock, MailPage, Stream, Subscription
+from shared.ports import AccessToken, Clock, MailPage, Stream
 
 TRIES = 3
 _TEXT_EXPAND = f"attachments($select={read.ATTACHMENT}),{EXPAND}"
@@ -120,18 +119,6 @@ class GraphMailbox:
 
     def _message(self, mail_id: str) -> str:
         return f"{self._home}/messages/{quote(mail_id, safe='')}"
-
-    # --- notifications
-
-    def subscribe(self, notify_url: str, lifecycle_url: str, state: str) -> Subscription:
-        now = self._clock.now()
-        return push.subscribe(self._http, self._home, now, notify_url=notify_url, lifecycle_url=lifecycle_url, state=state)
-
-    def renew(self, subscription_id: str) -> Subscription:
-        return push.renew(self._http, self._clock.now(), subscription_id)
-
-    def unsubscribe(self, subscription_id: str) -> None:
-        push.unsubscribe(self._http, subscription_id)
 
 
 class _Body:

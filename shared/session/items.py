@@ -24,7 +24,7 @@ from shared.core.errors import CursorExpired, RowChanged
 from shared.core.item_scope import Judged
 from shared.core.keys import item_key
 from shared.core.model import SIDES, End, Link, Seen, Side, other
-from shared.ports import Delete, Ledger, Page, Provider, Put
+from shared.ports import MAX_COMMIT, Delete, Ledger, Page, Provider, Put
 from shared.session import deletes, links, records, waiting
 from shared.session.item_claims import ItemClaims
 from shared.session.item_work import People, Scope, Work, created
@@ -113,14 +113,22 @@ class ItemSync(ItemWriting):
             value = records.row(cursor=page.cursor, **({"listed": state["listed"]} if "listed" in state else {}))
             unchanged = row is not None and dict(records.read(row)) == value
             self._carry_out(held, kind, works, () if unchanged else (Put(key, value),))
-            for told in page.after:
-                with suppress(RowChanged):  # told again meanwhile: the next page has it
-                    held.commit([told])
+            self._take_off(held, page.after)
             held.count(len(page.seen))
             yield len(works)
             cursor, row = page.cursor, None
             if page.done:
                 return
+
+    def _take_off(self, held: Held, told: Sequence[Delete]) -> None:
+        """Removes the rows that told of a page; what was told again meanwhile stays for the next one."""
+        for some in batched(told, MAX_COMMIT - 1, strict=False):
+            try:
+                held.commit(some)
+            except RowChanged:
+                for one in some:
+                    with suppress(RowChanged):
+                        held.commit([one])
 
     def _works(self, held: Held, kind: str, side: Side, page: Page) -> list[Work]:
         works: dict[str, Work] = {}
@@ -136,7 +144,7 @@ class ItemSync(ItemWriting):
             if stored is None:
                 if one.id not in fresh or any(self._is_of(link, side, one) for link in undecided):
                     continue
-                if (began := self._begun(held, kind, side, one)) is not None:
+                if (began := self._begun(held, kind, side, one, listing=page.listing)) is not None:
                     new.append((began, one))
                 continue
             if stored.end(side).version == one.version and not stored.announced and one.item is not None:
@@ -163,7 +171,7 @@ class ItemSync(ItemWriting):
     def _is_wanted(judged: Judged) -> bool:
         return judged.save or judged.pair
 
-    def _begun(self, held: Held, kind: str, side: Side, one: Seen) -> Work | None:
+    def _begun(self, held: Held, kind: str, side: Side, one: Seen, *, listing: bool) -> Work | None:
         """A new link's work, or None with the rule in the ledger. `work.unpaired`: the rule where no pair is found."""
         judged = self._scope.judged(side, one)
         key = self._claim_key(kind, one.facts.uid) if side == "mail" else ""
@@ -173,7 +181,8 @@ class ItemSync(ItemWriting):
             group=links.hash_of(one.facts.group) if one.facts.group else "", marked=side == "mail" and one.marked, **end,  # type: ignore[arg-type]
         )  # fmt: skip
         if not self._is_wanted(judged):
-            self._note(held, link, judged.rule, side)
+            if side == "mail" or not listing:  # a listing of the CRM is everything a user ever had there
+                self._note(held, link, judged.rule, side)
             return None
         return Work(link, None, unpaired="" if judged.save else judged.rule)
 

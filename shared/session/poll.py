@@ -4,8 +4,8 @@ Rules that hold here (design section 5, "Cursors"):
 - The question looks back OVERLAP before the watermark, because changes become visible late and out of order; what was told
   already is known by id and stamp. The watermark is the time the question began, and is written after everything was told.
 - A changed record concerns the mailboxes that hold it, and its owner's mailbox where that kind comes down to mailboxes.
-- A mailbox gets one dirty row for each record and one ring, however much changed; above MOST of a kind that it holds nothing
-  of, one row stands for all.
+- A mailbox gets one dirty row for each record and one ring, however much changed; above MOST of a kind one row stands for all.
+  Of a kind that cannot be listed (saved mail) only what the mailbox holds nothing of is told that way.
 - A crash anywhere tells something twice, never not at all.
 """
 
@@ -16,12 +16,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from shared.ports import MAX_COMMIT, Bell, Changed, ChangeFeed, Clock, LinkStore, MailboxKey, Place, Put, Ring, Row, Write
-from shared.session import lease, links, records
+from shared.session import dirty, lease, links, records
 from shared.session.claims import holders_of
 from shared.session.run import PartReport
 
 OVERLAP = timedelta(seconds=120)
-MOST = 200
+MOST = dirty.MOST
+#: Kinds of which a mailbox's session can list everything.
+LISTED = frozenset(("event",))
 #: Of the changes that the next question answers again, so many are known by name; more are told twice, which is harmless.
 MOST_SEEN = 10_000
 SCAN_ALL_ABOVE = 500
@@ -69,14 +71,16 @@ def poll(
 
 class OwnChanges:
     """The poll of a mailbox whose user is connected personally: part of its session, seen with that user's eyes. What
-    concerns other mailboxes too is told to them as well; this one is looking already and is not rung."""
+    concerns other mailboxes too is told to them as well; this one is looking already and is not rung. `user`: the CRM user's
+    id, whose records come down."""
 
     name = "changes"
 
     def __init__(
         self, feed: ChangeFeed, kinds: Sequence[str], bell: Bell, *, org: Place, mailbox: MailboxKey,
-        place_of: Callable[[MailboxKey], Place],
+        place_of: Callable[[MailboxKey], Place], user: str = "",
     ) -> None:  # fmt: skip
+        self._user = user
         self._feed, self._kinds, self._bell = feed, kinds, bell
         self._org, self._mailbox, self._place_of = org, mailbox, place_of
 
@@ -87,7 +91,7 @@ class OwnChanges:
     def run(self, held: lease.Held) -> PartReport:
         report = poll(
             self._feed, self._kinds, store=held.store, bell=self, clock=held.clock, org=self._org, place_of=self._place_of,
-            owners=lambda user: (), marks_in=held.place,
+            owners=lambda user: (self._mailbox,) if self._user and user[:15] == self._user[:15] else (), marks_in=held.place,
         )  # fmt: skip
         held.extend()
         return PartReport(report.changed)
@@ -126,14 +130,14 @@ def _moment(stamp: str) -> datetime:
 
 
 def _tell(store: LinkStore, place: Place, changes: Sequence[Told]) -> None:
-    rows: list[Write] = [Put(_dirty(one), _row(one)) for one in changes if one.item]
-    unheld: dict[str, list[Told]] = {}
+    rows: list[Write] = [Put(_dirty(one), _row(one)) for one in changes if one.item and one.change.kind not in LISTED]
+    many: dict[str, list[Told]] = {}
     for told in changes:
-        if not told.item:
-            unheld.setdefault(told.change.kind, []).append(told)
-    for kind, some in unheld.items():
+        if not told.item or told.change.kind in LISTED:
+            many.setdefault(told.change.kind, []).append(told)
+    for kind, some in many.items():
         if len(some) > MOST:
-            rows.append(Put(f"dirty_all_{kind}", records.row(kind=kind, changes=len(some))))
+            rows.append(Put(dirty.everything(kind), records.row(kind=kind, changes=len(some))))
         else:
             rows += [Put(_dirty(one), _row(one)) for one in some]
     for start in range(0, len(rows), MAX_COMMIT):

@@ -20,7 +20,6 @@ from shared.session import records
 from shared.session.lease import Held
 from shared.session.run import PartReport
 
-ROW = "sub_mail"
 #: Of the vendor's seven days; six means once a day.
 RENEW_BEFORE = timedelta(days=6)
 TRY_AGAIN, SOON = timedelta(hours=6), timedelta(minutes=10)
@@ -37,15 +36,17 @@ class Door:
 
 
 class KeepPush:
-    """`door(generation)` makes the addresses; `at_once`: the vendor asked for a renewal."""
+    """`stream`: what it is about, a row of its own; `door(generation)` makes the addresses; `at_once`: the vendor asked for a
+    renewal."""
 
     name = "push"
 
-    def __init__(self, push: Push, door: Callable[[int], Door], *, at_once: bool = False) -> None:
+    def __init__(self, push: Push, door: Callable[[int], Door], *, stream: str = "mail", at_once: bool = False) -> None:
         self._push, self._door, self._at_once = push, door, at_once
+        self._row = f"sub_{stream}"
 
     def run(self, held: Held) -> PartReport:
-        row = held.store.get(held.place, ROW)
+        row = held.store.get(held.place, self._row)
         value: dict[str, Any] = dict(records.read(row) if row is not None else NONE)
         now = records.text_of(held.now())
         soon = records.text_of(held.now() + RENEW_BEFORE)
@@ -61,12 +62,12 @@ class KeepPush:
         kept = records.row(
             id=subscription.id, generation=generation, expires=records.text_of(subscription.expires), refused="", next=""
         )
-        held.commit([Put(ROW, kept)])
+        held.commit([Put(self._row, kept)])
         return PartReport(counts={"push.renewed": 1})
 
     def _put_off(self, held: Held, value: Mapping[str, Any], problem: SyncError, wait: timedelta) -> PartReport:
         again = records.text_of(held.now() + wait)
-        held.commit([Put(ROW, {**value, "refused": problem.code, "next": again, "v": records.VERSION})])
+        held.commit([Put(self._row, {**value, "refused": problem.code, "next": again, "v": records.VERSION})])
         return PartReport(counts={"push.refused": 1})
 
     def _renewed(self, subscription_id: str) -> Subscription | None:

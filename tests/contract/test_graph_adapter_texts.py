@@ -15,6 +15,7 @@ from shared.core.errors import (
 )
 from shared.core.mail import MailText
 from shared.core.scope import ERROR_MARK, FOLDER, MARK
+from shared.mailbox.graph_push import GraphPush
 from tests.contract.graph_seen import Seen
 from tests.contract.microsoft_world import ADA, Stand, mime
 
@@ -209,33 +210,39 @@ def test_what_somebody_sets_between_reading_and_writing_is_not_overwritten(ms: S
 # --- notifications
 
 
-def test_a_subscription_rings_for_all_mail_with_immutable_ids_and_ends(ms: Stand, seen: Seen) -> None:
-    made = seen.adapter.subscribe(f"{ms.hooks}/notify", f"{ms.hooks}/lifecycle", "between us")
+@pytest.fixture
+def push(ms: Stand, seen: Seen) -> GraphPush:
+    return GraphPush(seen.http, seen.token, ADA, ms.world.clock, "5f0c8a52-51c7-4a9c-9a2b-0e7d3b1f6c11", "messages")
+
+
+
+def test_a_subscription_rings_for_all_mail_with_immutable_ids_and_ends(ms: Stand, push: GraphPush) -> None:
+    made = push.subscribe(f"{ms.hooks}/notify", f"{ms.hooks}/lifecycle", "between us")
     assert made.expires - ms.world.clock.now() > timedelta(minutes=10_060)
     assert set(ms.receiver.handshakes) == {"/notify", "/lifecycle"}
     mail = ms.deliver(mime("hello"), folder="archive")
     told = ms.receiver.wait(1)[0]
     assert (told["resourceData"]["id"], told["clientState"]) == (mail, "between us")
     ms.world.clock.advance(3600)
-    assert seen.adapter.renew(made.id).expires > made.expires
-    seen.adapter.unsubscribe(made.id)
-    seen.adapter.unsubscribe(made.id)
+    assert push.renew(made.id).expires > made.expires
+    push.unsubscribe(made.id)
+    push.unsubscribe(made.id)
     with pytest.raises(Gone):
-        seen.adapter.renew(made.id)
+        push.renew(made.id)
 
 
-def test_a_subscription_like_it_is_replaced(ms: Stand, seen: Seen) -> None:
-    first = seen.adapter.subscribe(f"{ms.hooks}/notify", f"{ms.hooks}/lifecycle", "old secret")
-    second = seen.adapter.subscribe(f"{ms.hooks}/notify", f"{ms.hooks}/lifecycle", "new secret")
+def test_a_subscription_like_it_is_replaced(ms: Stand, push: GraphPush) -> None:
+    first = push.subscribe(f"{ms.hooks}/notify", f"{ms.hooks}/lifecycle", "old secret")
+    second = push.subscribe(f"{ms.hooks}/notify", f"{ms.hooks}/lifecycle", "new secret")
     assert [one["id"] for one in ms.get("/subscriptions")["value"]] == [second.id] != [first.id]
     ms.deliver(mime("hello"))
     assert ms.receiver.wait(1)[0]["clientState"] == "new secret"
 
 
-def test_a_handshake_that_fails_is_refused(ms: Stand, seen: Seen) -> None:
+def test_a_handshake_that_fails_is_refused(ms: Stand, push: GraphPush) -> None:
     ms.receiver.echo = False
     with pytest.raises(Refused) as refused:
-        seen.adapter.subscribe(f"{ms.hooks}/notify", f"{ms.hooks}/lifecycle", "s")
+        push.subscribe(f"{ms.hooks}/notify", f"{ms.hooks}/lifecycle", "s")
     assert refused.value.code == "refused.validationerror"
 
 
