@@ -195,10 +195,12 @@ def times(when: str) -> dict[str, Any]:
     }
 
 
-def holds(row: Row, sent: Fields, user_id: str) -> bool:
-    """Whether the row says what was sent: else somebody, or the org's own automation, changed it since."""
-    now = words(row, user_id)
-    return all(law.same("event", "crm", name, now[name], value) for name, value in sent.items() if name in now)
+def holds(row: Row, sent: Fields, user_id: str, previous: Row | None = None) -> bool:
+    """Whether the row says what was sent, and else what it said before: if not, somebody, or the org's own automation,
+    changed it too."""
+    now, before = words(row, user_id), words(previous, user_id) if previous is not None else {}
+    as_sent = all(law.same("event", "crm", name, now[name], value) for name, value in sent.items() if name in now)
+    return as_sent and all(now.get(name) == value for name, value in before.items() if name not in sent)
 
 
 # --- looking for twins -----------------------------------------------------------------------------------------------

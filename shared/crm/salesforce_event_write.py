@@ -4,9 +4,9 @@ Rules that hold here (design sections 4 and 5):
 - A create carries our key: a second one with it is refused by Salesforce and is `Stale` here. Creates go by collections.
 - A patch is refused where the event moved since it was last seen (If-Unmodified-Since); so is a change of its relations and
   a delete, for which the version is read right before: Salesforce takes no condition there.
-- The version that is answered comes from a query in the same call as the last write of its event. Where somebody else wrote
-  last, or the event does not say what was sent (a flow, seconds that were dropped), the version before is answered, so that
-  the event is read again.
+- The version that is answered comes from a query in the same call as the last write of its event, and a patch looks before
+  it as well. Where somebody else wrote last, or more has changed than was sent (a flow that ran with the write, seconds that
+  were dropped), the version before is answered, so that the event is read again.
 - A row that is locked is tried once more at once, what is locked still is `Stale`. A relation that is refused leaves the
   event as it stands.
 - A field that Salesforce does not know for this user is left to the caller, who comes back with the user's own description.
@@ -40,6 +40,7 @@ ANY = "*"  #: any version, RFC 9110 13.1.1
 PEOPLE = frozenset({"people", "answers"})
 DUPLICATE = "refused.duplicate_value"
 COLLECTIONS = "composite/sobjects"
+PATCHES = PARTS - 2  #: in one call, between a look before and a look after
 
 Answer = Sent | SyncError
 
@@ -47,7 +48,7 @@ Answer = Sent | SyncError
 @dataclass(frozen=True)
 class Draft:
     """One write of an event as it is made. `seats`: where people shall sit, None = as they do. `relations`: those the event
-    has, None = they have to be read. `owner` of the event."""
+    has, None = they have to be read. `owner` of the event. `previous`: its row as it was read before."""
 
     send: Send
     id: str = ""
@@ -55,6 +56,7 @@ class Draft:
     seats: Seats | None = None
     relations: tuple[Relation, ...] | None = ()
     owner: str = ""
+    previous: Row | None = None
 
 
 @dataclass(frozen=True)
@@ -113,8 +115,8 @@ class Writer:
         about = "" if is_private else send.related
         people, answers = send.fields.get("people", ()), send.fields.get("answers", ())
         places = salesforce_event_people.seats(
-            people, answers, shared=org.shared, owner=self._user_id, about="", private=is_private
-        )
+            people, answers, shared=org.shared, owner=self._user_id, private=is_private
+        )  # fmt: skip
         if places.who and not places.who[0].startswith(CONTACT):
             about = ""
         own = {"OwnerId": self._user_id, "WhatId": about, KEY: send.key}
@@ -155,7 +157,7 @@ class Writer:
             return Stale()
         if is_made_private or ("private" not in send.fields and before.row.get("IsPrivate")):
             return alone
-        return self._seated(alone, before)
+        return self._seated(replace(alone, previous=before.row), before)
 
     def _seated(self, draft: Draft, before: Standing) -> Draft:
         """The draft with the places of its people."""
@@ -178,8 +180,8 @@ class Writer:
         """The version of each after its patch, "" where its relations are still to be written and nothing else was."""
         results: list[str | SyncError] = [""] * len(drafts)
         calls = [n for n, one in enumerate(drafts) if one.body or not one.seats]
-        for start in range(0, len(calls), PARTS - 1):
-            some = calls[start : start + PARTS - 1]
+        for start in range(0, len(calls), PATCHES):
+            some = calls[start : start + PATCHES]
             for n, result in zip(some, self._patch_call([drafts[n] for n in some]), strict=True):
                 results[n] = result
         return results
@@ -190,14 +192,16 @@ class Writer:
             for n, one in enumerate(drafts)
             if one.body
         ]
-        replies = self._client.composite([*parts, self._stamps([one.id for one in drafts])])
+        ids = [one.id for one in drafts]
+        first, *replies = self._client.composite([self._rows_of(ids, "before"), *parts, self._rows_of(ids, "after")])
         named = dict(zip([part.name for part in parts], replies, strict=False))
-        rows = _by_id(replies[-1])
+        before, after = _by_id(first), _by_id(replies[-1])
         results: list[str | SyncError] = []
         for n, one in enumerate(drafts):
             reply = named.get(f"p{n}")
             is_refused = reply is not None and reply.status >= 300
-            results.append(self._error(reply) if reply and is_refused else self._version(one, rows))
+            version = self._version(replace(one, previous=one.previous or before.get(one.id)), after)
+            results.append(self._error(reply) if reply and is_refused else version)
         return results
 
     # --- deleting ----------------------------------------------------------------------------------------------------
@@ -258,7 +262,7 @@ class Writer:
             for some in [[change for change in changes if change.method == method]]
             for start in range(0, len(some), BATCH)
         ]
-        parts = [*(_collection(chunk[0].method, [one.what for one in chunk]) for chunk in chunks), self._stamps(ids)]
+        parts = [*(_collection(chunk[0].method, [one.what for one in chunk]) for chunk in chunks), self._rows_of(ids, "after")]
         replies = [
             reply
             for start in range(0, len(parts), QUERIES)
@@ -283,18 +287,20 @@ class Writer:
             return {}
         return relations_in(self._client.ask(relation_statements(self._org, ids), archived=("EventRelation",)))
 
-    def _stamps(self, ids: Sequence[str]) -> Part:
+    def _rows_of(self, ids: Sequence[str], name: str) -> Part:
         among = ",".join(salesforce_ask.literal(one) for one in ids)
         soql = f"SELECT {self._org.columns()} FROM Event WHERE Id IN ({among})"
-        return Part("GET", f"queryAll?q={quote(soql, safe='')}", name="stamps")
+        return Part("GET", f"queryAll?q={quote(soql, safe='')}", name=name)
 
-    def _version(self, draft: Draft, rows: Mapping[str, Row]) -> str:
-        """The version after the write; the one before where the event may hold more than was written."""
-        before = draft.send.version if draft.send.verb == "patch" and draft.send.version != ANY else ""
-        row = rows.get(draft.id)
+    def _version(self, draft: Draft, after: Mapping[str, Row]) -> str:
+        """The version after the write; the one before where the event may have been changed by more than the write."""
+        send, row, previous = draft.send, after.get(draft.id), draft.previous
+        before = send.version if send.verb == "patch" and send.version != ANY else ""
         if row is None or str(row["LastModifiedById"])[:15] != self._user_id[:15]:
             return before
-        is_held = bug_or(partial(salesforce_event_map.holds, row, draft.send.fields, self._user_id))
+        if previous is not None and before not in ("", previous["SystemModstamp"]):
+            return before
+        is_held = bug_or(partial(salesforce_event_map.holds, row, send.fields, self._user_id, previous))
         return str(row["SystemModstamp"]) if is_held is True else before
 
     # --- rows --------------------------------------------------------------------------------------------------------
