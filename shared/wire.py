@@ -6,11 +6,11 @@ import json
 import logging
 import threading
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import cached_property
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 from shared.core import ringing
 from shared.ports import Bell, Clock, LinkStore, MailboxKey, Place, Ring, Vault, Why
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from shared.access.microsoft import MicrosoftLogin
     from shared.access.profiles import Profiles
     from shared.access.salesforce import SalesforceLogin
+    from shared.crm.budget import Budget
     from shared.crm.schema import Schema
     from shared.ports import AccessToken, ChangeFeed, MailCrm
     from shared.session.push import Door
@@ -32,7 +33,9 @@ if TYPE_CHECKING:
 log = logging.getLogger("mailspan")
 
 #: The kinds whose changes in Salesforce concern a mailbox.
-KINDS = ("mail",)
+KINDS = ("mail", "event")
+#: What a mailbox notifies of: name of the subscription's row -> kind of item.
+STREAMS: Mapping[str, Literal["messages", "events"]] = {"mail": "messages", "events": "events"}
 #: Days for which decisions are kept.
 LEDGER_DAYS = 90
 
@@ -76,6 +79,12 @@ class Wire:
         from shared.access.grants import Grants
 
         return Grants(self.store, self.vault, self.clock, self.settings.tenant)
+
+    @cached_property
+    def digest_key(self) -> bytes:
+        from shared.access.digest_key import digest_key
+
+        return digest_key(self.store, self.vault, self.settings.tenant)
 
     @cached_property
     def profiles(self) -> Profiles:
@@ -129,6 +138,7 @@ class Wire:
         from shared.access import directory
         from shared.core.errors import MailboxMissing
         from shared.mailbox.graph import GraphMailbox
+        from shared.mailbox.graph_push import GraphPush
         from shared.session.capture import MailCapture, Owner
         from shared.session.push import KeepPush
         from shared.session.records import STATE, moment_of, read
@@ -140,18 +150,80 @@ class Wire:
             raise MailboxMissing
         token = self.grants.of(entry.key, "microsoft", self.microsoft.refresh)
         graph = GraphMailbox(self.http, token, entry.address, self.clock, session_id)
-        owner = Owner(entry.key, (entry.address, *entry.aliases), entry.user, moment_of(read(state)["activated"]))
+        activated = moment_of(read(state)["activated"])
+        owner = Owner(entry.key, (entry.address, *entry.aliases), entry.user, activated)
+        crm = self.mail_crm(entry, session_id, by_person=why == "user")
         capture = MailCapture(
             graph,
-            self.mail_crm(entry, session_id, by_person=why == "user"),
+            crm,
             TableLedger(self.store, self.settings.tenant, entry.key),
             org=self.org_place(entry.org),
             owner=owner,
             profile=self.profiles.of(entry.key),
             secret=self.settings.install_secret,
         )
-        push = KeepPush(graph, lambda generation: self.door(entry.key, generation), at_once=why == "renew")
-        return (push, *self._own_changes(entry, session_id), capture)
+        pushes = [
+            KeepPush(
+                GraphPush(self.http, token, entry.address, self.clock, session_id, kind),
+                lambda generation: self.door(entry.key, generation), stream=stream, at_once=why == "renew",
+            )
+            for stream, kind in STREAMS.items()
+        ]  # fmt: skip
+        events = self._events(entry, token, crm, activated, session_id, by_person=why == "user")
+        return (*pushes, *self._own_changes(entry, session_id), capture, events)
+
+    def _events(
+        self, entry: MailboxEntry, token: AccessToken, crm: MailCrm, activated: datetime, session_id: str, *, by_person: bool
+    ) -> Part:
+        """The mailbox's calendar and its user's events in step."""
+        from shared.access import directory
+        from shared.core.item_scope import BACK_DAYS, ItemScope, Owner
+        from shared.core.scope import Filters
+        from shared.crm.salesforce_events import SalesforceEvents
+        from shared.mailbox.graph_calendar import GraphCalendar, Window
+        from shared.session.claims import Claims
+        from shared.session.dirty import ToldChanges
+        from shared.session.item_claims import ItemClaims
+        from shared.session.item_people import ItemPeople
+        from shared.session.items import ItemSync
+        from shared.store.ledger import TableLedger
+
+        profile, now, place = self.profiles.of(entry.key), self.clock.now(), self.mailbox_place(entry.key)
+        filters = Filters(profile, (entry.address, *entry.aliases))
+        owner = Owner(entry.user, activated)
+        window = Window(occurrences_ahead_days=profile["occurrence_days"])
+        calendar = GraphCalendar(self.http, token, entry.address, self.clock, session_id, window=window)
+        access, org = self.salesforce_access(entry), self.org_place(entry.org)
+        events = SalesforceEvents(
+            self.http, access, user_id=entry.user, schema=self._schema(entry.org), clock=self.clock, session_id=session_id,
+            budget=self._budget(entry.org, by_person=by_person), since=now - timedelta(days=BACK_DAYS),
+        )  # fmt: skip
+
+        def connected(address: str) -> bool:
+            other = directory.find(self.store, self.settings.install_secret, self.settings.tenant, address) if address else None
+            return other is not None and other.org == entry.org
+
+        return ItemSync(
+            ("event",),
+            {"mail": calendar, "crm": ToldChanges(events, self.store, place, takes_all=profile["existing_items"] == "take")},
+            TableLedger(self.store, self.settings.tenant, entry.key),
+            mailbox=entry.key,
+            digest_key=self.digest_key,
+            scope=ItemScope(owner, profile, filters, now),
+            claims=ItemClaims(Claims(self.store, org, entry.key), connected),
+            people=ItemPeople(crm, owner, profile, filters),
+            secret=self.settings.install_secret,
+        )
+
+    def _schema(self, org: str) -> Schema:
+        from shared.crm.schema import Schema
+
+        return self._schemas.setdefault(org, Schema(self.store, self.org_place(org), self.clock))
+
+    def _budget(self, org: str, *, by_person: bool = False) -> Budget:
+        from shared.crm.budget import Budget
+
+        return Budget(self.store, self.org_place(org), self.clock, by_person=by_person)
 
     def _own_changes(self, entry: MailboxEntry, session_id: str) -> Sequence[Part]:
         """What changed in the org, where nobody asks for the whole org."""
@@ -161,29 +233,25 @@ class Wire:
             return ()
         feed = self._feed(entry.org, self.salesforce_access(entry), session_id)
         place = self.org_place(entry.org)
-        return (OwnChanges(feed, KINDS, self.bell, org=place, mailbox=entry.key, place_of=self.mailbox_place),)
+        return (OwnChanges(feed, KINDS, self.bell, org=place, mailbox=entry.key, place_of=self.mailbox_place, user=entry.user),)
 
     def _feed(self, org: str, access: AccessToken, session_id: str) -> ChangeFeed:
-        from shared.crm.budget import Budget
         from shared.crm.salesforce_feed import SalesforceFeed
 
-        budget = Budget(self.store, self.org_place(org), self.clock)
+        budget = self._budget(org)
         understood = self._understood.setdefault(org, {})
         return SalesforceFeed(self.http, access, budget=budget, clock=self.clock, session_id=session_id, understood=understood)
 
     def mail_crm(self, entry: MailboxEntry, session_id: str, *, by_person: bool) -> MailCrm:
         """Salesforce as the mailbox's user."""
-        from shared.crm.budget import Budget
         from shared.crm.salesforce import SalesforceMail
-        from shared.crm.schema import Schema
 
-        place = self.org_place(entry.org)
         return SalesforceMail(
             self.http,
             self.salesforce_access(entry),
             user_id=entry.user,
-            schema=self._schemas.setdefault(entry.org, Schema(self.store, place, self.clock)),
-            budget=Budget(self.store, place, self.clock, by_person=by_person),
+            schema=self._schema(entry.org),
+            budget=self._budget(entry.org, by_person=by_person),
             session_id=session_id,
             clock=self.clock,
         )
@@ -271,11 +339,26 @@ class Wire:
                 feed = self._feed(org.id, self.salesforce(org.login).as_user(org.poller), uuid.uuid4().hex)
                 report = poll(
                     feed, KINDS, store=self.store, bell=self.bell, clock=self.clock, org=self.org_place(org.id),
-                    place_of=self.mailbox_place, owners=lambda user: (),
+                    place_of=self.mailbox_place, owners=self._owners(org.id),
                 )  # fmt: skip
                 log.info(json.dumps({**line, "result": "ok", **asdict(report)}))
             except SyncError as problem:  # the other orgs go on; what was missed stands before the watermark
                 log.warning(json.dumps({**line, "result": problem.code}))
+
+    def _owners(self, org: str) -> Callable[[str], Iterable[MailboxKey]]:
+        """The mailboxes of a Salesforce user; the directory is read when something changed, once."""
+        known: dict[str, list[MailboxKey]] = {}
+
+        def of(user: str) -> Iterable[MailboxKey]:
+            from shared.access import directory
+
+            if not known:
+                for entry in directory.every(self.store, self.settings.tenant):
+                    if entry.org == org:
+                        known.setdefault(entry.user[:15], []).append(entry.key)
+            return known.get(user[:15], ())
+
+        return of
 
     def prune(self) -> None:
         from shared.access import directory

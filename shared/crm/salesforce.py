@@ -25,8 +25,6 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
-from email.utils import format_datetime
 from functools import partial
 from typing import Any, TypeVar
 
@@ -38,13 +36,11 @@ from shared.crm import salesforce_ask, salesforce_files, salesforce_map, salesfo
 from shared.crm.budget import Budget
 from shared.crm.salesforce_client import PARTS, Client, Part
 from shared.crm.salesforce_errors import answered, row_error
-from shared.crm.schema import Answer, Described, Schema
+from shared.crm.schema import NOT_SEEN, Described, Schema
 from shared.ports import AccessToken, Clock, Matches, Question, SavedMail, Stream
 
 BATCH = 200
 ID = 15  #: an id's own characters; three more only repeat their case
-#: what Salesforce says where our description shows more than this user may see.
-NOT_SEEN = frozenset({"refused.invalid_field", "refused.invalid_type", "refused.invalid_field_for_insert_update"})
 DOCUMENT = "@{version.records[0].ContentDocumentId}"
 OBJECTS = {"02s": "EmailMessage", "00T": "Task"}
 
@@ -81,7 +77,7 @@ class SalesforceMail:
         if not (question.addresses or question.case_numbers or question.identifiers):
             return Matches()
         found = self._with_schema(lambda seen: self._asked(question, seen))
-        self._schema.refresh(list(self._seen()), self._user_id, self._describe)
+        self._schema.refresh(list(self._seen()), self._user_id, self._client.describe)
         return found
 
     def files(self, record_ids: Sequence[str]) -> Mapping[str, Sequence[tuple[str, int]] | Bug]:
@@ -191,30 +187,14 @@ class SalesforceMail:
         except Refused as refusal:
             if refusal.code not in NOT_SEEN:
                 raise
-        self._schema.own(list(seen), self._user_id, self._describe)
+        self._schema.own(list(seen), self._user_id, self._client.describe)
         return work(self._seen())
 
     def _seen(self) -> Seen:
-        seen = self._schema.of(salesforce_ask.objects(enhanced=True), self._user_id, self._describe)
+        seen = self._schema.of(salesforce_ask.objects(enhanced=True), self._user_id, self._client.describe)
         if seen["EmailMessage"].exists:
             return seen
-        return self._schema.of(salesforce_ask.objects(enhanced=False), self._user_id, self._describe)
-
-    def _describe(self, wanted: Mapping[str, datetime | None]) -> Mapping[str, Answer]:
-        parts = [
-            Part(
-                "GET",
-                f"sobjects/{name}/describe",
-                headers={"If-Modified-Since": format_datetime(since, usegmt=True)} if since else {},
-            )
-            for name, since in wanted.items()
-        ]
-        answers: dict[str, Answer] = {}
-        for name, reply in zip(wanted, self._client.composite(parts), strict=True):
-            if reply.status not in (304, 404):
-                self._client.expect(reply)
-            answers[name] = Answer(reply.status, reply.body)
-        return answers
+        return self._schema.of(salesforce_ask.objects(enhanced=False), self._user_id, self._client.describe)
 
     def _asked(self, question: Question, seen: Seen) -> Matches:
         asked = salesforce_ask.statements(question, seen, user_id=self._user_id, now=self._clock.now())

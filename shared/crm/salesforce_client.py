@@ -18,6 +18,8 @@ import json
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
+from email.utils import format_datetime
 from typing import Any
 from urllib.parse import quote
 
@@ -28,6 +30,7 @@ from simple_salesforce.exceptions import SalesforceError
 from shared.core.errors import ConsentNeeded, NetworkDown, Unavailable
 from shared.crm.budget import Budget
 from shared.crm.salesforce_errors import translated
+from shared.crm.schema import Answer
 from shared.ports import AccessToken, Bearer, Clock
 
 OURS = (67, 0)
@@ -123,6 +126,23 @@ class Client:
                 self.expect(reply)
                 found[name].extend(self.all_pages(reply.body))
         return found
+
+    def describe(self, wanted: Mapping[str, datetime | None]) -> Mapping[str, Answer]:
+        """What Salesforce says of objects, each only where it changed since (None: whatever it is); one call."""
+        parts = [
+            Part(
+                "GET",
+                f"sobjects/{name}/describe",
+                headers={"If-Modified-Since": format_datetime(since, usegmt=True)} if since else {},
+            )
+            for name, since in wanted.items()
+        ]
+        answers: dict[str, Answer] = {}
+        for name, reply in zip(wanted, self.composite(parts), strict=True):
+            if reply.status not in (304, 404):
+                self.expect(reply)
+            answers[name] = Answer(reply.status, reply.body)
+        return answers
 
     def expect(self, reply: Reply) -> Reply:
         """The reply, or its error raised."""

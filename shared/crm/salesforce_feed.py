@@ -2,7 +2,8 @@
 
 Rules that hold here (design section 5, "Cursors"): SystemModstamp and not LastModifiedDate, because system changes move only
 the first; `queryAll`, because what is deleted is told too; ordered by stamp and id. A kind that this org or user has not got
-has no changes. Saved mail is watched for its deletion alone: nothing else of it comes down.
+has no changes. Saved mail is watched for its deletion alone: nothing else of it comes down. Of events everything is told but
+the copies of invitees and the main records of series.
 
 Source: SOQL and SOSL Reference; REST API Developer Guide, "QueryAll"; Object Reference, "System Fields".
 """
@@ -22,11 +23,18 @@ from shared.crm.salesforce_errors import translated
 from shared.ports import AccessToken, Changed, Clock
 
 _DELETED = "SELECT Id, SystemModstamp, IsDeleted FROM {what} AND SystemModstamp >= {{since}} ORDER BY SystemModstamp, Id"
+_CHANGED = (
+    "SELECT Id, SystemModstamp, IsDeleted, OwnerId FROM {what} AND SystemModstamp >= {{since}} ORDER BY SystemModstamp, Id"
+)
 #: kind -> statements, the first that the org understands counts; {since} is a SOQL time
 STATEMENTS: Mapping[str, tuple[str, ...]] = {
     "mail": (
         _DELETED.format(what="EmailMessage WHERE IsDeleted = true"),
         _DELETED.format(what="Task WHERE TaskSubtype = 'Email' AND IsDeleted = true"),
+    ),
+    "event": (
+        _CHANGED.format(what="Event WHERE IsChild = false AND IsRecurrence = false"),
+        _CHANGED.format(what="Event WHERE IsChild = false"),
     ),
 }
 UNKNOWN = frozenset({"refused.invalid_type", "refused.invalid_field"})

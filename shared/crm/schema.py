@@ -38,7 +38,15 @@ WANTED: Mapping[str, tuple[str, ...]] = {
         "FromName", "ToAddress", "CcAddress", "BccAddress", "Subject", "TextBody", "HtmlBody", "RelatedToId",
     ),
     "Task": ("Subject", "Description", "Status", "TaskSubtype", "ActivityDate", "WhoId", "WhatId"),
+    "Event": (
+        "OwnerId", "Subject", "Location", "Description", "StartDateTime", "EndDateTime", "DurationInMinutes", "IsAllDayEvent",
+        "ShowAs", "IsPrivate", "WhoId", "WhatId", "IsRecurrence", "GroupEventType", "Mailspan_Key__c",
+    ),
+    "EventRelation": ("Status", "IsInvitee", "IsParent"),
 }  # fmt: skip
+
+#: what Salesforce says where our description shows more than this user may see.
+NOT_SEEN = frozenset({"refused.invalid_field", "refused.invalid_type", "refused.invalid_field_for_insert_update"})
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,8 @@
 """Who of an item's people is in the CRM: the fields `people` and `answers` of events, and the record an event is about.
 
 Rules that hold here (behaviour.md M1, M5, M6, M8, C17): the same search and the same rules as for mail, one question for a
-whole batch; an internal person is linked as a User only, a blocked one not at all; of a private item nobody is linked. What nobody
-could say, because our own code could not ask or read it, holds that item.
+whole batch; an internal person is linked as a User only, a blocked one not at all; of a private item nobody is linked. What
+nobody could say, because our own code could not ask or read it, holds that item.
 """
 
 from __future__ import annotations

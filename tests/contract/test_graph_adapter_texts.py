@@ -215,7 +215,6 @@ def push(ms: Stand, seen: Seen) -> GraphPush:
     return GraphPush(seen.http, seen.token, ADA, ms.world.clock, "5f0c8a52-51c7-4a9c-9a2b-0e7d3b1f6c11", "messages")
 
 
-
 def test_a_subscription_rings_for_all_mail_with_immutable_ids_and_ends(ms: Stand, push: GraphPush) -> None:
     made = push.subscribe(f"{ms.hooks}/notify", f"{ms.hooks}/lifecycle", "between us")
     assert made.expires - ms.world.clock.now() > timedelta(minutes=10_060)

@@ -44,6 +44,20 @@ def test_without_the_setting_the_lists_are_no_fields(
     assert org.call("POST", f"/sobjects/{name}", json={**fields, "WhoId": people[0]}).status_code == 201
 
 
+@pytest.mark.parametrize("is_shared", [False, True])
+def test_without_the_setting_a_relation_has_no_flags(org: Served, people: list[str], is_shared: bool) -> None:
+    org.org.settings.shared_activities = is_shared
+    made = org.make("Event", **TIMED, WhoId=people[0])
+    org.make("EventRelation", EventId=made, RelationId=people[1])
+    fields = {one["name"] for one in org.get("/sobjects/EventRelation/describe")["fields"]}
+    flags = {"IsParent", "IsInvitee", "IsWhat"}
+    assert flags & fields == (flags if is_shared else set())
+    if not is_shared:
+        soql = "SELECT IsInvitee FROM EventRelation"
+        assert org.refusal("GET", "/query", params={"q": soql})[:2] == (400, "INVALID_FIELD")
+    assert len(org.query(f"SELECT Id FROM EventRelation WHERE EventId = '{made}'")) == (2 if is_shared else 1)
+
+
 @pytest.mark.parametrize(("name", "people_list", "relation", "fields"), ACTIVITIES)
 def test_the_first_of_the_list_is_the_primary_one(
     shared: Served, people: list[str], name: str, people_list: str, relation: str, fields: dict[str, Any]
