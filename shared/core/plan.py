@@ -67,8 +67,9 @@ class Plan:
         return tuple(
             Announcement(
                 side,
-                mail={name: self.bases["mail"][name] for name in names},
-                crm={name: self.bases["crm"][name] for name in names},
+                # of a field that one side never told nothing is known there
+                mail={name: self.bases["mail"][name] for name in names if name in self.bases["mail"]},
+                crm={name: self.bases["crm"][name] for name in names if name in self.bases["crm"]},
                 create=create,
                 held={which: {name: of[name] for name in names if name in of} for which, of in self.held.items()},
                 at=at,

@@ -82,9 +82,20 @@ class FaultySide(MemorySide):
     def _write(self, send: Send) -> Sent | ItemError:
         before = dict(self.records[send.id].fields) if send.verb == "patch" else {}
         answer = super()._write(send)
+        if isinstance(answer, Sent) and self.side == "mail":
+            self._watch_careful(send, answer.id, before)
         if send.verb == "patch" and isinstance(answer, Sent) and not self.world.calm:
             self._brought(send.id, before)
         return answer
+
+    def _watch_careful(self, send: Send, item_id: str, before: Mapping[str, Value]) -> None:
+        """What a person wrote into a field that is handled with care may be added to, and never replaced."""
+        for name in send.fields:
+            if not law.field_of(send.kind, name).careful or name in send.above:
+                continue
+            if before.get(name) and (item_id, name) in self.world.users.wrote:
+                self.world.defects.append(f"overwritten: {name} of {item_id}, which a person had written")
+            self.world.users.wrote.discard((item_id, name))
 
     def _brought(self, item_id: str, before: Mapping[str, Value]) -> None:
         """Remembers what a patch of ours changed."""

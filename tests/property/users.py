@@ -6,6 +6,7 @@ in on both sides.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Literal
 
 from shared.core import fields as law
@@ -27,6 +28,7 @@ class Users:
         self.world = world
         self.random, self.sides, self.lineage = world.random, world.sides, world.lineage
         self.suspects: list[tuple[Side, Record, int, tuple[str, ...]]] = []  # edits that met a write nobody heard of yet
+        self.wrote: set[tuple[str, str]] = set()  # (record, field) of the mailbox whose value a person typed in
         self.robots: tuple[int, str] | None = None
 
     def value(self, item: int, replaced: str = "") -> str:
@@ -107,13 +109,17 @@ class Users:
         self.lineage.items += 1
         item = self.lineage.items
         fields = self._fresh(kind, item)
-        self.sides[side].create(kind, fields)
+        self._typed(side, self.sides[side].create(kind, fields), fields)
         if self.random.random() < 0.15:  # the same thing stood on the other side already, typed in by hand
             twin = self._fresh(kind, item)
             twin |= {name: fields[name] for name in law.NATURAL_KEYS[kind]}
-            self.sides[other(side)].create(kind, twin)
+            self._typed(other(side), self.sides[other(side)].create(kind, twin), twin)
             self.world.counts["twins"] += 1
             self.lineage.twins.add(item)
+
+    def _typed(self, side: Side, record: Record, fields: Mapping[str, Value]) -> None:
+        if side == "mail":
+            self.wrote |= {(record.id, name) for name in fields}
 
     def _fresh(self, kind: str, item: int) -> dict[str, Value]:
         fresh: dict[str, Value] = {}
@@ -149,6 +155,7 @@ class Users:
             else:
                 new[one.name] = self.value(item, token(old))
         self.sides[side].edit(record, new)
+        self._typed(side, record, new)
         self.suspects.append((side, record, item, tuple(new) if self._unheard(record) else ()))
 
     def _answer_one(self) -> None:

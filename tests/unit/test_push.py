@@ -9,7 +9,7 @@ import pytest
 from shared.core.errors import Gone, NetworkDown, Refused, Unavailable
 from shared.ports import LedgerEntry, MailboxKey, Place, Put, Ring, Subscription, TenantId
 from shared.session import records
-from shared.session.push import ROW, Door, KeepPush
+from shared.session.push import Door, KeepPush
 from shared.session.run import SessionReport, new_state, run_session
 from shared.store.memory import MemoryStore
 from tests.property.capture_world import World as MailWorld
@@ -78,7 +78,7 @@ class World:
         )  # fmt: skip
 
     def row(self) -> dict[str, object]:
-        found = self.store.get(PLACE, ROW)
+        found = self.store.get(PLACE, "sub_mail")
         assert found is not None
         return dict(found.value)
 
