@@ -36,7 +36,9 @@ from shared.settings import read
 from shared.wire import Wire
 
 TENANT_ID, APP, APP_SECRET = "8d3f4c52-1a0e-4c57-9a55-0d6f3c1b2a10", "mailspan-app", "only for the sandbox"
-SCOPES = ("openid", "profile", "offline_access", "Mail.ReadWrite", "MailboxSettings.ReadWrite", "User.Read")
+SCOPES = (
+    "openid", "profile", "offline_access", "Mail.ReadWrite", "Calendars.ReadWrite", "MailboxSettings.ReadWrite", "User.Read",
+)  # fmt: skip
 HOME = "home.example"
 Json = dict[str, Any]
 

@@ -1,0 +1,121 @@
+"""Acts on calendars and on the Salesforce events behind them, for the system tests: what people do, and what can be seen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from tests.system.stage import Stage, address_of
+
+KEY_FIELD = "Mailspan_Key__c"
+Json = dict[str, Any]
+
+
+class Diary:
+    """One mailbox's calendar and its user's Salesforce events. Times are given as hours from the stage's present hour."""
+
+    def __init__(self, stage: Stage, name: str) -> None:
+        self.stage, self.name = stage, name
+        self.user = stage.ids[address_of(name)]
+
+    def at(self, hours: float) -> datetime:
+        return self.stage.clock.now().replace(minute=0, second=0, microsecond=0) + timedelta(hours=hours)
+
+    # --- the calendar
+
+    def make(self, subject: str, hours: float = 24, length: float = 1, **more: Any) -> str:
+        """A new event; `attendees` are addresses, `marked` sets our category."""
+        body: Json = {"subject": subject, "start": wall(self.at(hours)), "end": wall(self.at(hours + length))}
+        if more.pop("marked", False):
+            body["categories"] = ["Salesforce"]
+        if "attendees" in more:
+            body["attendees"] = [
+                {"emailAddress": {"address": one, "name": one}, "type": "required"} for one in more.pop("attendees")
+            ]
+        made = self._do(lambda calendar: calendar.add({**body, **more}))
+        return str(made.shown_id(True))
+
+    def change(self, event_id: str, **body: Any) -> None:
+        self._do(lambda calendar: calendar.update(event_id, body))
+
+    def delete(self, event_id: str) -> None:
+        self._do(lambda calendar: calendar.delete(event_id))
+
+    def mark(self, event_id: str, *names: str) -> None:
+        self.change(event_id, categories=list(names))
+
+    def event(self, event_id: str) -> Any:
+        """Subject, times, categories ... as the stand-in keeps them."""
+        return self._do(lambda calendar: calendar.find(event_id))
+
+    def all(self) -> list[Any]:
+        return list(self._do(lambda calendar: [event.instance() for event in calendar.events()]))
+
+    def _do(self, work: Any) -> Any:
+        return self.stage.do(lambda: work(self.stage.mailbox(self.name).calendar))
+
+    # --- Salesforce
+
+    def record(self, subject: str, hours: float = 24, length: float = 1, **more: Any) -> str:
+        """A new event of the user's in Salesforce."""
+        fields = {"Subject": subject, "StartDateTime": utc(self.at(hours)), "EndDateTime": utc(self.at(hours + length))}
+        made: str = self.stage.do(lambda: self.stage.salesforce.records.create("Event", {**fields, **more}, self.user))
+        return made
+
+    def edit(self, record_id: str, **fields: Any) -> None:
+        self.stage.do(lambda: self.stage.salesforce.records.update("Event", record_id, fields, self.user))
+
+    def remove(self, record_id: str) -> None:
+        self.stage.do(lambda: self.stage.salesforce.records.delete("Event", record_id, self.user))
+
+    # --- sync
+
+    def step(self, seconds: float = 61) -> None:
+        """Time goes on, the org is polled, and the mailbox has its sessions."""
+        self.stage.advance(seconds)
+        self.stage.wire.poll()
+        self.stage.sessions(self.name)
+
+
+def events(stage: Stage) -> list[Mapping[str, Any]]:
+    """The Salesforce events that stand, children left out."""
+    rows = stage.do(lambda: list(stage.salesforce.records.store.all("Event")))
+    return [row for row in rows if not row["IsDeleted"] and not row.get("IsChild")]
+
+
+def only(stage: Stage) -> Mapping[str, Any]:
+    [row] = events(stage)
+    return row
+
+
+def with_key_field(stage: Stage) -> None:
+    stage.do(lambda: stage.salesforce.add_key_field(KEY_FIELD))
+
+
+def contact(stage: Stage, email: str, account: str = "") -> str:
+    records, admin = stage.salesforce.records, stage.salesforce.admin_id
+    account = account or stage.do(lambda: records.create("Account", {"Name": "Customer"}, admin))
+    fields = {"LastName": email.split("@")[0].title(), "Email": email, "AccountId": account}
+    made: str = stage.do(lambda: records.create("Contact", fields, admin))
+    return made
+
+
+def outbox(stage: Stage) -> list[tuple[str, str, list[str]]]:
+    """(kind, from, to) of every mail the vendors would have sent since the last look."""
+    mails = [(mail["kind"], mail["from"], mail["to"]) for mail in stage.world.outbox]
+    stage.world.outbox.clear()
+    return mails
+
+
+def wall(moment: datetime) -> Json:
+    return {"dateTime": moment.strftime("%Y-%m-%dT%H:%M:%S"), "timeZone": "UTC"}
+
+
+def utc(moment: datetime) -> str:
+    return moment.strftime("%Y-%m-%dT%H:%M:%S.000Z")
+
+
+def rules(stage: Stage, name: str) -> Iterator[str]:
+    """The mailbox's decisions about events, oldest first."""
+    return (entry.rule for entry in stage.decisions(name) if entry.kind == "event")
