@@ -20,7 +20,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from shared.core.errors import Retry, SyncError
-from shared.ports import Clock, LinkStore, Place, Put, Row
+from shared.ports import Clock, Delete, LinkStore, Place, Put, Row
 
 VERSION = 1
 LIFE = timedelta(hours=4)
@@ -123,6 +123,18 @@ class Schema:
     def own(self, names: Collection[str], user_id: str, describe: Describe) -> None:
         """Gives this user rows of their own: what the org's rows say was refused to them."""
         self._take(describe(dict.fromkeys(names)), user_id, own=True)
+
+    def renew(self, names: Collection[str], user_ids: Collection[str], describe: Describe) -> None:
+        """Forgets what is kept and asks anew, whatever changed: for when the org itself was changed. Users' own rows follow
+        when they are next asked for."""
+        old = [_key(name, user_id) for name in names for user_id in user_ids]
+        rows = self._store.get_many(self._org, old)
+        with contextlib.suppress(SyncError):
+            if rows:
+                self._store.commit(self._org, [Delete(key) for key in rows])
+        for key in old:
+            self._kept.pop(key, None)
+        self._take(describe(dict.fromkeys(names)), "", own=False)
 
     def refresh(self, names: Collection[str], user_id: str, describe: Describe) -> None:
         """Asks anew for what is older than four hours; where Salesforce is not to be had now, the old stays in use."""
