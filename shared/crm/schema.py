@@ -3,6 +3,8 @@
 Rules that hold here:
 - Kept in the org's partition, a row per object, for four hours. An older row is used as it is and asked for anew once the
   session's own work is done (one call for all, conditional); waiting for it never holds anything up.
+- Where a wanted field is missing, the new one is asked for whatever Salesforce says has changed: a permission that was given
+  since may not count there.
 - Describe shows what its user may see. The org's row is the view of whoever asked; a user whom Salesforce refuses a field of
   it, or for whom an object is not there, gets rows of their own.
 - Only names, types, lengths and flags of the fields in `WANTED` and of e-mail fields are kept: no label, no value.
@@ -139,7 +141,7 @@ class Schema:
     def refresh(self, names: Collection[str], user_id: str, describe: Describe) -> None:
         """Asks anew for what is older than four hours; where Salesforce is not to be had now, the old stays in use."""
         found = {name: kept for name in names if (kept := self._find(name, user_id)) is not None}
-        due = {name: kept.at - SKEW for name, kept in found.items() if self._old(kept)}
+        due = {name: _since(kept) for name, kept in found.items() if self._old(kept)}
         if due:
             with contextlib.suppress(Retry):
                 self._take(describe(due), user_id, own=False)
@@ -175,6 +177,12 @@ class Schema:
         if writes:
             with contextlib.suppress(SyncError):  # what could not be kept is asked for again
                 self._store.commit(self._org, writes)
+
+
+def _since(kept: _Kept) -> datetime | None:
+    """From when a change of the description matters; None = it is wanted anyway."""
+    missing = set(WANTED.get(kept.described.name, ())) - kept.described.fields.keys()
+    return None if missing else kept.at - SKEW
 
 
 def _key(name: str, user_id: str = "") -> str:

@@ -10,9 +10,10 @@ from shared.core.errors import NetworkDown, Refused
 from shared.crm import key_field
 from shared.crm.budget import Budget
 from shared.crm.salesforce_client import Client
+from shared.crm.schema import LIFE
 from shared.ports import Provider, Send, Sent
 from tests.contract.salesforce_events_desk import KEY, PLAIN, Desk, Token
-from tests.contract.salesforce_world import BEN, CLIENT, DATA, Served
+from tests.contract.salesforce_world import ANNA, BEN, CLIENT, DATA, Served
 
 pytest_plugins = ("tests.contract.salesforce_fixtures",)
 FIELD = {"label": "Mailspan Key", "type": "Text", "length": 64, "externalId": True, "unique": True, "caseSensitive": True}
@@ -115,6 +116,21 @@ def test_an_org_gets_the_field_and_its_users_the_permission(org: Served, moves: 
     assert ben.keyed and [seen.id for seen in ben.find("event", ["k1"]).values()] == [event.id]
     for owner in key_field.OBJECTS:
         assert KEY in names(org, owner)
+
+
+@pytest.mark.parametrize("moves", [False, True])
+def test_a_permission_that_an_admin_gives_later_is_seen_after_four_hours(org: Served, moves: bool) -> None:
+    org.world.switches["salesforce.permission_moves_describe"] = moves
+    desk = Desk(org)
+    key_field.create(client(desk), [])
+    made = desk.made()
+    assert desk.events().keyed is False
+    key_field.create(client(desk), [org.anna])
+    desk.later(LIFE.total_seconds())
+    desk.org.token = org.org.issue_token(ANNA, CLIENT)["access_token"]
+    assert desk.events().read("event", [made.id])[made.id].item is not None, "the work is done with what was known"
+    desk.org.world.calls.clear()
+    assert is_keyed(desk.events()) and desk.calls() == 0
 
 
 def test_what_is_there_stays_and_only_what_is_missing_is_made(org: Served) -> None:
