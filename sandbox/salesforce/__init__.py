@@ -18,7 +18,7 @@ import dataclasses
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -26,7 +26,7 @@ from aiohttp import BodyPartReader, web
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from sandbox.frame import World, vendor_application
-from sandbox.salesforce import about, faults, routes, series
+from sandbox.salesforce import about, faults, field_security, routes, series
 from sandbox.salesforce.activities import found_statuses
 from sandbox.salesforce.budget import Budget
 from sandbox.salesforce.call import Answer, Call, Part
@@ -235,6 +235,8 @@ class Salesforce:
         call = Call(self, places.get("version", ""), places, dict(request.query), headers, session, payload, parts)
         request[ASKED] = (route.name, path, dict(request.query), call)
         if not route.is_open:
+            records = self._records
+            records.schema.seen_as = partial(field_security.as_seen, records, session.user_id)
             about.check_version(call)
             faults.strike(self.world, route.name, is_part=False)
             self.budget.take()
@@ -274,6 +276,7 @@ class Salesforce:
             raise
         finally:
             store.commit()
+            self._records.schema.seen_as = None
             self._busy = False
 
     def _check(self, request: web.Request, _template: str, status: int, answered: Any) -> list[str] | None:

@@ -74,6 +74,7 @@ class Contract:
             "GET /services/data/{version}/sobjects/{object}/{id}": self._one,
             "GET /services/data/{version}/sobjects/{object}/{id}/{value}": self._one,
             "PATCH /services/data/{version}/sobjects/{object}/{id}/{value}": lambda p, q, s, a: _saved(a),
+            "POST /services/data/{version}/tooling/sobjects/CustomField": lambda p, q, s, a: _saved(a),
             "/composite": self._composite,
             "/composite/sobjects": lambda p, q, s, a: [one for row in a for one in _saved(row)],
             "/composite/sobjects/{object}": self._retrieved,

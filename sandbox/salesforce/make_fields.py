@@ -14,7 +14,8 @@ It must never be imported by the stand-in, and the table is never edited by hand
 
 Sources: recorded describes and field tables (see the README of the contracts); lengths and writability of the objects
 without a describe: Salesforce Object Reference, pages EmailMessage, EmailMessageRelation, Task, EventRelation,
-ContentVersion, ContentDocument, ContentDocumentLink, User, Campaign, Profile, Organization.
+ContentVersion, ContentDocument, ContentDocumentLink, User, Campaign, Profile, Organization, PermissionSet, FieldPermissions,
+PermissionSetAssignment.
 """
 
 from __future__ import annotations
@@ -85,6 +86,42 @@ SMALL: dict[str, dict[str, Any]] = {
             ),
             "TaskId": ("reference", 18, "fsgc", {"refs": ["Task"], "relationship": "Task"}),
             "IsWhat": ("boolean", 0, "fsgd", {"default": False}),
+        },
+    },
+    "PermissionSet": {
+        "prefix": "0PS",
+        "label": "Permission Set",
+        "plural": "Permission Sets",
+        "fields": {
+            "Name": ("string", 80, "fsgcu", {}),
+            "Label": ("string", 80, "fsgcu", {}),
+            "Description": ("string", 255, "nfsgcu", {}),
+            "IsOwnedByProfile": ("boolean", 0, "fsgd", {"default": False}),
+        },
+    },
+    "FieldPermissions": {
+        "prefix": "01k",
+        "label": "Field Permissions",
+        "plural": "Field Permissions",
+        "named": "",
+        "system": ("Id", "SystemModstamp"),
+        "fields": {
+            "ParentId": ("reference", 18, "fsgc", {"refs": ["PermissionSet"], "relationship": "Parent"}),
+            "SobjectType": ("picklist", 40, "fsgc", {}),
+            "Field": ("picklist", 255, "fsgc", {}),
+            "PermissionsRead": ("boolean", 0, "fsgcud", {"default": False}),
+            "PermissionsEdit": ("boolean", 0, "fsgcud", {"default": False}),
+        },
+    },
+    "PermissionSetAssignment": {
+        "prefix": "0Pa",
+        "label": "Permission Set Assignment",
+        "plural": "Permission Set Assignments",
+        "named": "",
+        "system": ("Id", "SystemModstamp"),
+        "fields": {
+            "PermissionSetId": ("reference", 18, "fsgc", {"refs": ["PermissionSet"], "relationship": "PermissionSet"}),
+            "AssigneeId": ("reference", 18, "fsgc", {"refs": ["User"], "relationship": "Assignee"}),
         },
     },
     "Profile": {
@@ -283,7 +320,7 @@ def _tabled_field(owner: str, field: dict[str, Any], known: set[str]) -> dict[st
 
 
 def from_small(name: str, facts: dict[str, Any]) -> dict[str, Any]:
-    rows = {**SYSTEM_FIELDS, **facts["fields"]}
+    rows = {**{one: SYSTEM_FIELDS[one] for one in facts.get("system", SYSTEM_FIELDS)}, **facts["fields"]}
     fields = {
         field: _without_blanks({"type": kind, "length": length, "flags": flags, **more})
         for field, (kind, length, flags, more) in rows.items()

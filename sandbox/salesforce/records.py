@@ -33,6 +33,7 @@ CASCADES = {
     "EmailMessage": (("EmailMessageRelation", "EmailMessageId"), ("ContentDocumentLink", "LinkedEntityId")),
     "ContentDocument": (("ContentVersion", "ContentDocumentId"), ("ContentDocumentLink", "ContentDocumentId")),
     "Event": (("EventRelation", "EventId"),),
+    "PermissionSet": (("FieldPermissions", "ParentId"), ("PermissionSetAssignment", "PermissionSetId")),
     "Task": (("TaskRelation", "TaskId"),),
 }
 #: Which deletion a row went with. The platform's own, no column.

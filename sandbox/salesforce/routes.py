@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from urllib.parse import unquote
 
-from sandbox.salesforce import about, composite, many, reading, writing
+from sandbox.salesforce import about, composite, many, reading, tooling, writing
 from sandbox.salesforce.call import Handler
 
 ROOT = "/services/data"
@@ -68,6 +68,7 @@ ROUTES = (
     Route("POST", V + "/composite/sobjects/{object}", reading.retrieve),
     Route("GET", V + "/composite/sobjects/{object}", reading.retrieve),
     Route("PATCH", V + "/composite/sobjects/{object}/{field}", many.upsert),
+    Route("POST", V + "/tooling/sobjects/CustomField", tooling.create_field, is_nested=False),
 )
 
 

@@ -5,7 +5,7 @@ It must never hold a rule itself. Source: Object Reference, the page of each obj
 
 from __future__ import annotations
 
-from sandbox.salesforce import activities, business, event_people, events, files, invitees, mail
+from sandbox.salesforce import activities, business, event_people, events, field_security, files, invitees, mail
 from sandbox.salesforce.rules import Rules
 
 RULES: dict[str, Rules] = {
@@ -35,5 +35,8 @@ RULES: dict[str, Rules] = {
     ),
     "EmailMessageRelation": Rules(before=mail.check_relation),
     "ContentVersion": Rules(before=files.check_version, after=files.version_saved),
+    "PermissionSet": Rules(before=field_security.check_set),
+    "FieldPermissions": Rules(before=field_security.check_permission, after=field_security.permission_saved),
+    "PermissionSetAssignment": Rules(before=field_security.check_assignment),
     "ContentDocumentLink": Rules(before=files.check_link, after=files.link_saved, gone=files.link_binned),
 }

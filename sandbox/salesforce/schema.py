@@ -16,7 +16,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from functools import cache
 from pathlib import Path
@@ -45,6 +45,7 @@ READ_ONLY_OBJECTS = frozenset({"Organization", "Profile", "TaskStatus", "Calenda
 FORBIDDEN_ACTS = {
     ("User", "deletable"), ("Group", "createable"), ("Group", "updateable"), ("ContentDocument", "createable"),
     ("ContentVersion", "deletable"), ("EmailMessageRelation", "updateable"), ("User", "undeletable"),
+    ("PermissionSetAssignment", "updateable"),
 }  # fmt: skip
 MERGEABLE = frozenset({"Account", "Contact", "Lead"})
 #: Custom fields of these objects live on Activity and are on all of them.
@@ -109,7 +110,8 @@ class ObjectType:
 
 
 class Schema:
-    """All objects of the org. `hidden` names objects that the org's settings take away."""
+    """All objects of the org. `hidden` names objects that the org's settings take away. `guarded`: fields, as
+    "Object.Field", that nobody sees without a permission; `seen_as` shows an object as the caller sees it, while one calls."""
 
     def __init__(self, world: World) -> None:
         self._world = world
@@ -120,6 +122,8 @@ class Schema:
         }
         self._by_prefix = {o.prefix: o for o in self._objects.values()}
         self.hidden: frozenset[str] = frozenset()
+        self.guarded: set[str] = set()
+        self.seen_as: Callable[[ObjectType], ObjectType] | None = None
 
     def __iter__(self) -> Iterator[ObjectType]:
         return (o for o in self._objects.values() if o.name not in self.hidden)
@@ -127,7 +131,9 @@ class Schema:
     def find(self, name: str) -> ObjectType | None:
         """The object of that name in any spelling, or None where the org has none."""
         found = self._objects.get(name.lower())
-        return found if found is not None and found.name not in self.hidden else None
+        if found is None or found.name in self.hidden:
+            return None
+        return self.seen_as(found) if self.guarded and self.seen_as else found
 
     def of_id(self, record_id: str) -> ObjectType | None:
         return self._by_prefix.get(record_id[:3])
@@ -157,7 +163,10 @@ class Schema:
                 del owner.fields[field.name.lower()]
             owner.changed_at = self._world.clock.now()
 
-    def add_field(self, object_name: str, described: Mapping[str, Any]) -> None:
+    def touch(self, object_name: str) -> None:
+        self._objects[object_name.lower()].changed_at = self._world.clock.now()
+
+    def add_field(self, object_name: str, described: Mapping[str, Any], *, guarded: bool = False) -> None:
         """Adds a custom field, given in describe's keys: name and type needed, the rest as a new field would have it.
 
         A field of Activity (or of Task or Event) appears on both. Raises `Refused` DUPLICATE_DEVELOPER_NAME if it exists.
@@ -169,6 +178,8 @@ class Schema:
                 raise refuse("DUPLICATE_DEVELOPER_NAME", f"There is already a field named {described['name']} on {target}.")
             owner.fields[described["name"].lower()] = _custom_field(target, described)
             owner.__post_init__()
+            if guarded:
+                self.guarded.add(f"{target}.{described['name']}")
             owner.changed_at = self._world.clock.now()
 
 

@@ -3,6 +3,8 @@
 Rules that hold here:
 - Kept in the org's partition, a row per object, for four hours. An older row is used as it is and asked for anew once the
   session's own work is done (one call for all, conditional); waiting for it never holds anything up.
+- Where a wanted field is missing, the new one is asked for whatever Salesforce says has changed: a permission that was given
+  since may not count there.
 - Describe shows what its user may see. The org's row is the view of whoever asked; a user whom Salesforce refuses a field of
   it, or for whom an object is not there, gets rows of their own.
 - Only names, types, lengths and flags of the fields in `WANTED` and of e-mail fields are kept: no label, no value.
@@ -20,7 +22,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from shared.core.errors import Retry, SyncError
-from shared.ports import Clock, LinkStore, Place, Put, Row
+from shared.ports import Clock, Delete, LinkStore, Place, Put, Row
 
 VERSION = 1
 LIFE = timedelta(hours=4)
@@ -124,10 +126,22 @@ class Schema:
         """Gives this user rows of their own: what the org's rows say was refused to them."""
         self._take(describe(dict.fromkeys(names)), user_id, own=True)
 
+    def renew(self, names: Collection[str], user_ids: Collection[str], describe: Describe) -> None:
+        """Forgets what is kept and asks anew, whatever changed: for when the org itself was changed. Users' own rows follow
+        when they are next asked for."""
+        old = [_key(name, user_id) for name in names for user_id in user_ids]
+        rows = self._store.get_many(self._org, old)
+        with contextlib.suppress(SyncError):
+            if rows:
+                self._store.commit(self._org, [Delete(key) for key in rows])
+        for key in old:
+            self._kept.pop(key, None)
+        self._take(describe(dict.fromkeys(names)), "", own=False)
+
     def refresh(self, names: Collection[str], user_id: str, describe: Describe) -> None:
         """Asks anew for what is older than four hours; where Salesforce is not to be had now, the old stays in use."""
         found = {name: kept for name in names if (kept := self._find(name, user_id)) is not None}
-        due = {name: kept.at - SKEW for name, kept in found.items() if self._old(kept)}
+        due = {name: _since(kept) for name, kept in found.items() if self._old(kept)}
         if due:
             with contextlib.suppress(Retry):
                 self._take(describe(due), user_id, own=False)
@@ -163,6 +177,12 @@ class Schema:
         if writes:
             with contextlib.suppress(SyncError):  # what could not be kept is asked for again
                 self._store.commit(self._org, writes)
+
+
+def _since(kept: _Kept) -> datetime | None:
+    """From when a change of the description matters; None = it is wanted anyway."""
+    missing = set(WANTED.get(kept.described.name, ())) - kept.described.fields.keys()
+    return None if missing else kept.at - SKEW
 
 
 def _key(name: str, user_id: str = "") -> str:
