@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import html
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 
-from shared.core.errors import Gone, NetworkDown, Refused, Stale, Throttled
+from shared.core.errors import Gone, NetworkDown, Refused, Retry, Stale, Throttled
 from shared.core.model import Item
 from shared.core.scope import ERROR_MARK, MARK
+from shared.mailbox.graph_calendar import GraphCalendar, Window
 from shared.mailbox.graph_event_map import STAMP
 from shared.ports import Send, Sent
 from tests.contract.graph_calendar_seen import Calendar, daily, values, weekly
@@ -367,6 +369,34 @@ def test_writes_go_twenty_in_a_request(cal: Calendar) -> None:
     sent = [one for one in outcomes if isinstance(one, Sent)]
     assert cal.write(*(Send("patch", "event", one.id, one.version, {"subject": "x"}) for one in sent)) != []
     assert cal.cost() == 4 and set(values(cal.all(), "subject").values()) == {"x"}
+
+
+class Hurried:
+    """A clock that goes a minute further with every second look."""
+
+    def __init__(self, cal: Calendar) -> None:
+        self.cal, self.looks = cal, 0
+
+    def now(self) -> datetime:
+        self.looks += 1
+        return self.cal.ms.world.clock.now() + timedelta(seconds=30 * (self.looks // 2))
+
+
+def test_no_call_lasts_longer_than_a_lease(cal: Calendar) -> None:
+    adapter = GraphCalendar(cal.http, cal.token, ADA, Hurried(cal), "one session", window=Window())
+    sends = [create(f"KEY{n}") for n in range(80)]
+    with pytest.raises(Retry) as waits:
+        adapter.write(sends)
+    assert waits.value.after_s == 0 and 20 <= len(cal.all()) < 80, "what was written is written"
+    outcomes = cal.write(*sends)
+    assert {type(one) for one in outcomes} == {Sent, Stale}
+    assert len(cal.adapter.find("event", [one.key for one in sends])) == 80
+
+
+def test_a_conflict_is_stale(ms: Stand, cal: Calendar) -> None:
+    conflict = {"error": {"code": "ErrorDuplicateTransactionId", "message": "-"}}
+    ms.fault("status", match="POST /v1.0/users/{user}/calendar/events", status=409, body=conflict)
+    assert [type(one) for one in cal.write(create())] == [Stale]
 
 
 def test_no_writes_cost_nothing(cal: Calendar) -> None:
