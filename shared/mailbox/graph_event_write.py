@@ -98,7 +98,7 @@ class EventWrites:
     def _checked(self, place: int, send: Send, found: Found | ItemError) -> Job | ItemError:
         if isinstance(found, ItemError):
             return found
-        there = found.seen.version
+        there = found.version
         if send.version not in (ANY, there):
             return Stale()
         return Job(place, send, read.split(send.id)[0], found, there)
@@ -164,7 +164,7 @@ class EventWrites:
             if isinstance(found, ItemError):
                 self._outcomes[job.place] = found
             elif _is_true(job, found, written[job.group]):
-                true.append(replace(job, found=found, version=found.seen.version))
+                true.append(replace(job, found=found, version=found.version))
             else:
                 self._outcomes[job.place] = Stale()
         return true
@@ -180,7 +180,7 @@ def _first_of_groups(jobs: Sequence[Job]) -> list[Job]:
 
 def _is_true(job: Job, found: Found, answer: Answer) -> bool:
     """Whether the version now is the one our own write led to, or else nobody changed the event."""
-    if job.send.version == ANY or version(answer.body) == found.seen.version:
+    if job.send.version == ANY or version(answer.body) == found.version:
         return True
     return job.found is not None and _same(job.found.event, found.event)
 

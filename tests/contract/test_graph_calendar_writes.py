@@ -402,3 +402,14 @@ def test_a_conflict_is_stale(ms: Stand, cal: Calendar) -> None:
 def test_no_writes_cost_nothing(cal: Calendar) -> None:
     cal.cost()
     assert cal.write() == [] and cal.cost() == 0
+
+
+def test_a_patched_meeting_keeps_its_people_and_their_answers(ms: Stand, cal: Calendar) -> None:
+    """Whether a change is told to others is the engine's to decide; who they are is never written."""
+    one = cal.make("Talk", *WHEN, attendees=[CARL])
+    cal.person(lambda calendar: calendar.answer(one, CARL, "accepted"))
+    before = cal.read(one)
+    cal.sent(patch(cal, one, subject="New", description="New"))
+    assert cal.read(one).facts.people == before.facts.people == ((CARL, "accepted"),)
+    assert [(mail["kind"], mail["to"]) for mail in ms.world.outbox] == [("invitation", [CARL]), ("update", [CARL])]
+    ms.world.outbox.clear()
