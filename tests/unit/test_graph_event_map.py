@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import unicodedata
 from datetime import UTC, datetime
 from typing import Any
 
@@ -218,7 +219,8 @@ FRAME = ("<html>\r\n<head><style>p{a}</style></head>\r\n<body lang=EN>\r\n", "</
 
 
 def normal(text: str) -> str:
-    return str(canonical("event", {"description": text})["description"])
+    """As values come here: NFC, and in the canonical form."""
+    return str(canonical("event", {"description": unicodedata.normalize("NFC", text)})["description"])
 
 
 @given(LINES)
