@@ -21,7 +21,7 @@ from tests.contract.microsoft_world import ADA, Stand
 pytest_plugins = ["tests.contract.microsoft_fixtures", "tests.contract.graph_fixtures"]
 WHEN = ("2026-12-03T10:00:00", "2026-12-03T11:00:00")
 HOURS = ("2026-12-01T14:00:00", "2026-12-01T15:00:00")
-FIELDS = {
+FIELDS: dict[str, Any] = {
     "subject": "Budget <talk>",
     "when": "2026-12-03T10:00:00Z/2026-12-03T11:00:00Z",
     "location": "Room 4",
@@ -118,7 +118,7 @@ def test_a_create_whose_answer_was_lost_is_found_again_by_its_key(ms: Stand, cal
 
 def test_a_create_that_is_answered_with_an_older_event_is_stale(ms: Stand, cal: Calendar) -> None:
     first = cal.sent(create())
-    nothing = {"value": []}  # the index does not know the first one yet
+    nothing: dict[str, Any] = {"value": []}  # the index does not know the first one yet
     ms.fault("status", match="GET /v1.0/users/{user}/events", status=200, body=nothing)
     assert [type(one) for one in cal.write(create(subject="Newer"))] == [Stale]
     ms.fault("status", match="GET /v1.0/users/{user}/events", status=200, body=nothing)
@@ -127,7 +127,7 @@ def test_a_create_that_is_answered_with_an_older_event_is_stale(ms: Stand, cal: 
 
 
 def test_a_key_on_a_series_is_taken_too(cal: Calendar) -> None:
-    stamp = {"singleValueExtendedProperties": [{"id": STAMP, "value": "KEY1"}]}
+    stamp: dict[str, Any] = {"singleValueExtendedProperties": [{"id": STAMP, "value": "KEY1"}]}
     cal.make("Weekly", *HOURS, recurrence=weekly(), **stamp)
     assert [type(one) for one in cal.write(create())] == [Stale]
 
@@ -236,6 +236,20 @@ def test_a_write_the_vendor_refuses_is_refused_alone(cal: Calendar) -> None:
     assert isinstance(first, Refused) and first.code == "refused.erroroccurrencecrossingboundary"
     assert isinstance(second, Refused) and isinstance(fourth, Sent)
     assert third.code == "item.bug"  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("status", [403, 500])
+def test_an_event_the_vendor_fails_on_is_refused_alone(ms: Stand, cal: Calendar, status: int) -> None:
+    first, second = cal.make("a", *WHEN), cal.make("b", *WHEN)
+    failure = {"error": {"code": "ErrorInternalServerError", "message": "-"}}
+    sends = [patch(cal, one, subject="x") for one in (first, second)]
+    ms.fault("status", match="PATCH /v1.0/users/{user}/events/{event}", status=status, body=failure)
+    assert [type(one) for one in cal.write(*sends)] == [Refused, Sent]
+    ms.fault("status", match="GET /v1.0/users/{user}/events/{event}", status=status, body=failure)
+    assert [type(one) for one in cal.write(*[patch(cal, one, version="*", subject="y") for one in (first, second)])] == [
+        Refused,
+        Sent,
+    ]
 
 
 def test_who_must_wait_is_told_so(ms: Stand, cal: Calendar) -> None:
