@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, lru_cache
 from zoneinfo import ZoneInfo, available_timezones
 
 #: what the table says of itself: otherVersion (Windows) and typeVersion (IANA)
@@ -79,13 +79,24 @@ _TO_WINDOWS = {iana: name for name, iana in WINDOWS.items()}
 
 @cache
 def _by_iana() -> Mapping[str, str]:
+    """By name in lower case; asked only for names in other letters, because making it takes a while."""
     return {name.lower(): name for name in available_timezones()}
+
+
+@lru_cache(1024)
+def _is_iana(name: str) -> bool:
+    try:
+        return ZoneInfo(name).key == name
+    except (KeyError, ValueError, OSError):  # unknown; no name at all; a folder of the database
+        return False
 
 
 def iana_of(name: str) -> str | None:
     """The IANA name of the zone with this Windows or IANA name; None for one that is custom or unknown."""
-    plain = name.strip().lower()
-    return _BY_WINDOWS.get(plain) or _by_iana().get(plain)
+    name = name.strip()
+    if (found := _BY_WINDOWS.get(name.lower())) or ":" in name:
+        return found
+    return name if _is_iana(name) else _by_iana().get(name.lower())
 
 
 def windows_of(iana: str) -> str | None:

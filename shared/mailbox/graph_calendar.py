@@ -72,7 +72,7 @@ class GraphCalendar:
     def write(self, sends: Sequence[Send]) -> Sequence[Sent | ItemError]:
         for send in sends:
             _check(send.kind)
-        return EventWrites(self._http, self._events, self._home, self._zone).run(sends)
+        return EventWrites(self._http, self._events, self._home, self._clock, self._zone).run(sends)
 
 
 def _check(kind: str) -> None:

@@ -34,7 +34,7 @@ KIND = "event"
 #: the properties that every request for whole events selects
 EVENT = (
     "id,changeKey,createdDateTime,subject,body,start,end,isAllDay,isCancelled,isOrganizer,location,showAs,sensitivity,categories,"
-    "attendees,organizer,responseStatus,type,seriesMasterId,originalStart,originalStartTimeZone,iCalUId,onlineMeeting"
+    "attendees,organizer,responseStatus,type,seriesMasterId,originalStart,originalStartTimeZone,iCalUId,isOnlineMeeting,onlineMeeting"
 )
 #: and for occurrences beside their series
 TIMES = "id,changeKey,type,seriesMasterId,originalStart,start,end,isAllDay"
@@ -129,12 +129,16 @@ def seen(event: Json, master: Json | None = None) -> Seen:
     facts = facts_of(event, master)
     return Seen(
         id=text(event.get("id")) if master is None else occurrence_id(event, master),
-        version=version(event) or (version(master) if master is not None else ""),
+        version=version_of(event, master),
         item=item(event),
         key=key(event) if master is None else "",
         marked=MARK in facts.marks and UNSYNC not in facts.marks,
         facts=facts,
     )
+
+
+def version_of(event: Json, master: Json | None) -> str:
+    return version(event) or (version(master) if master is not None else "")
 
 
 def gone(item_id: str) -> Seen:

@@ -121,7 +121,7 @@ class EventPull:
         window = f"?startDateTime={cursor.begin}&endDateTime={cursor.end}"
         url = cursor.link or f"{self._home}/calendarView/delta{window}"
         answer = self._answer(Part(KIND, url, prefer=f"odata.maxpagesize={PAGE}", stream=KIND))
-        items = {text(item.get("id")): item for item in answer.value}  # the last word on an id counts
+        items = {name: item for item in answer.value if (name := text(item.get("id")))}  # the last word on an id counts
         link, done = self._link(answer)
         if done and not items and not cursor.listing and self._is_fresh():
             return Page((), written(cursor), True, tells_keys=False)
@@ -225,7 +225,7 @@ class EventPull:
             whole = reread.get(item_id, Found(read.merged(one, master or {}), master))
             told.seen[item_id] = _seen(item_id, whole)
         told.groups[master_id] = tuple(ids)
-        if not self._cursor.listing and master is not None:
+        if not self._cursor.listing:
             told.seen[master_id] = read.gone(master_id)  # a series is no item, whatever it was until now
 
     def _tell_again(self, told: _Told, answers: Mapping[str, Answer]) -> None:

@@ -46,6 +46,10 @@ class Found:
     def seen(self) -> Seen:
         return read.seen(self.event, self.master)
 
+    @property
+    def version(self) -> str:
+        return read.version_of(self.event, self.master)
+
 
 Lookup = Mapping[str, Found | ItemError]
 

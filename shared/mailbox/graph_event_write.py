@@ -8,6 +8,7 @@ Rules that hold here:
   of ours does not make the next one of the same series stale; anybody else's does.
 - A create is Stale where its key is on an event, and where the vendor answered with one that is not what was sent: the
   transaction id makes it answer a second create with the first event.
+- No call lasts longer than a lease lives: what is not written after PATIENCE waits for the next session (Retry).
 
 Sources: learn.microsoft.com/graph/api/user-post-events (transactionId), /graph/api/event-update, /graph/api/event-delete.
 It must never write attendees, never cancel, and never touch a byte of a join block.
@@ -17,18 +18,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from functools import partial
 
-from shared.core.errors import Bug, ItemError, Stale, bug_or
+from shared.core.errors import Bug, ItemError, Stale, Unavailable, bug_or
 from shared.core.fields import canonical, narrow
 from shared.mailbox import graph_event_map as read
+from shared.mailbox.graph_errors import CONFLICT
 from shared.mailbox.graph_event_map import KIND, Json
 from shared.mailbox.graph_event_read import Events, Found, settled
-from shared.mailbox.graph_http import Answer, GraphHttp, Part
+from shared.mailbox.graph_http import MAX_PARTS, Answer, GraphHttp, Part
 from shared.mailbox.graph_map import etag, text, version
-from shared.ports import Send, Sent
+from shared.ports import Clock, Send, Sent
 
 ANY = "*"
+#: with the longest that one request may take it is still less than the life of a lease
+PATIENCE = timedelta(seconds=45)
 Outcome = Sent | ItemError
 
 
@@ -47,18 +52,20 @@ class Job:
 class EventWrites:
     """The writes of one call. `zone`: on whose wall the times of new events are written."""
 
-    def __init__(self, http: GraphHttp, events: Events, home: str, zone: str) -> None:
-        self._http, self._events, self._home, self._zone = http, events, home, zone
+    def __init__(self, http: GraphHttp, events: Events, home: str, clock: Clock, zone: str) -> None:
+        self._http, self._events, self._home, self._clock, self._zone = http, events, home, clock, zone
         self._outcomes: dict[int, Outcome] = {}
 
     def run(self, sends: Sequence[Send]) -> list[Outcome]:
+        end = self._clock.now() + PATIENCE
         waiting = self._jobs(sends)
         while waiting:
-            first: dict[str, Job] = {}
-            for job in waiting:
-                first.setdefault(job.group, job)
-            later = [job for job in waiting if first[job.group] is not job]
-            written = self._write(list(first.values()))
+            if self._clock.now() >= end:
+                raise Unavailable(0.0)
+            now = _first_of_groups(waiting)
+            chosen = {job.place for job in now}
+            later = [job for job in waiting if job.place not in chosen]
+            written = self._write(now)
             waiting = self._still_true([job for job in later if job.group in written], written)
             waiting += [job for job in later if job.group not in written]
         return [self._outcomes[place] for place in range(len(sends))]
@@ -91,7 +98,7 @@ class EventWrites:
     def _checked(self, place: int, send: Send, found: Found | ItemError) -> Job | ItemError:
         if isinstance(found, ItemError):
             return found
-        there = found.seen.version
+        there = found.version
         if send.version not in (ANY, there):
             return Stale()
         return Job(place, send, read.split(send.id)[0], found, there)
@@ -136,7 +143,7 @@ class EventWrites:
 
     def _outcome(self, job: Job, answer: Answer) -> Outcome:
         if error := settled(answer):
-            return error
+            return Stale() if error.code == CONFLICT else error
         if job.send.verb == "delete":
             return Sent(job.send.id, "")
         if job.found is not None:
@@ -157,15 +164,23 @@ class EventWrites:
             if isinstance(found, ItemError):
                 self._outcomes[job.place] = found
             elif _is_true(job, found, written[job.group]):
-                true.append(replace(job, found=found, version=found.seen.version))
+                true.append(replace(job, found=found, version=found.version))
             else:
                 self._outcomes[job.place] = Stale()
         return true
 
 
+def _first_of_groups(jobs: Sequence[Job]) -> list[Job]:
+    """What may be written side by side in one request."""
+    first: dict[str, Job] = {}
+    for job in jobs:
+        first.setdefault(job.group, job)
+    return list(first.values())[:MAX_PARTS]
+
+
 def _is_true(job: Job, found: Found, answer: Answer) -> bool:
     """Whether the version now is the one our own write led to, or else nobody changed the event."""
-    if job.send.version == ANY or version(answer.body) == found.seen.version:
+    if job.send.version == ANY or version(answer.body) == found.version:
         return True
     return job.found is not None and _same(job.found.event, found.event)
 

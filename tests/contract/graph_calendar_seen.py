@@ -62,6 +62,10 @@ class Calendar:
                 return seen
         raise AssertionError("the round never ends")
 
+    def begin(self) -> None:
+        """Forgets the cursor."""
+        self.cursor = None
+
     def read(self, item_id: str) -> Seen:
         return self.adapter.read("event", [item_id])[item_id]
 

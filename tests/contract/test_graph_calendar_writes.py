@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import html
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 
-from shared.core.errors import Gone, NetworkDown, Refused, Stale, Throttled
+from shared.core.errors import Gone, NetworkDown, Refused, Retry, Stale, Throttled
 from shared.core.model import Item
 from shared.core.scope import ERROR_MARK, MARK
+from shared.mailbox.graph_calendar import GraphCalendar, Window
 from shared.mailbox.graph_event_map import STAMP
 from shared.ports import Send, Sent
 from tests.contract.graph_calendar_seen import Calendar, daily, values, weekly
@@ -19,7 +21,7 @@ from tests.contract.microsoft_world import ADA, Stand
 pytest_plugins = ["tests.contract.microsoft_fixtures", "tests.contract.graph_fixtures"]
 WHEN = ("2026-12-03T10:00:00", "2026-12-03T11:00:00")
 HOURS = ("2026-12-01T14:00:00", "2026-12-01T15:00:00")
-FIELDS = {
+FIELDS: dict[str, Any] = {
     "subject": "Budget <talk>",
     "when": "2026-12-03T10:00:00Z/2026-12-03T11:00:00Z",
     "location": "Room 4",
@@ -116,7 +118,7 @@ def test_a_create_whose_answer_was_lost_is_found_again_by_its_key(ms: Stand, cal
 
 def test_a_create_that_is_answered_with_an_older_event_is_stale(ms: Stand, cal: Calendar) -> None:
     first = cal.sent(create())
-    nothing = {"value": []}  # the index does not know the first one yet
+    nothing: dict[str, Any] = {"value": []}  # the index does not know the first one yet
     ms.fault("status", match="GET /v1.0/users/{user}/events", status=200, body=nothing)
     assert [type(one) for one in cal.write(create(subject="Newer"))] == [Stale]
     ms.fault("status", match="GET /v1.0/users/{user}/events", status=200, body=nothing)
@@ -125,7 +127,7 @@ def test_a_create_that_is_answered_with_an_older_event_is_stale(ms: Stand, cal: 
 
 
 def test_a_key_on_a_series_is_taken_too(cal: Calendar) -> None:
-    stamp = {"singleValueExtendedProperties": [{"id": STAMP, "value": "KEY1"}]}
+    stamp: dict[str, Any] = {"singleValueExtendedProperties": [{"id": STAMP, "value": "KEY1"}]}
     cal.make("Weekly", *HOURS, recurrence=weekly(), **stamp)
     assert [type(one) for one in cal.write(create())] == [Stale]
 
@@ -234,6 +236,20 @@ def test_a_write_the_vendor_refuses_is_refused_alone(cal: Calendar) -> None:
     assert isinstance(first, Refused) and first.code == "refused.erroroccurrencecrossingboundary"
     assert isinstance(second, Refused) and isinstance(fourth, Sent)
     assert third.code == "item.bug"  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("status", [403, 500])
+def test_an_event_the_vendor_fails_on_is_refused_alone(ms: Stand, cal: Calendar, status: int) -> None:
+    first, second = cal.make("a", *WHEN), cal.make("b", *WHEN)
+    failure = {"error": {"code": "ErrorInternalServerError", "message": "-"}}
+    sends = [patch(cal, one, subject="x") for one in (first, second)]
+    ms.fault("status", match="PATCH /v1.0/users/{user}/events/{event}", status=status, body=failure)
+    assert [type(one) for one in cal.write(*sends)] == [Refused, Sent]
+    ms.fault("status", match="GET /v1.0/users/{user}/events/{event}", status=status, body=failure)
+    assert [type(one) for one in cal.write(*[patch(cal, one, version="*", subject="y") for one in (first, second)])] == [
+        Refused,
+        Sent,
+    ]
 
 
 def test_who_must_wait_is_told_so(ms: Stand, cal: Calendar) -> None:
@@ -369,6 +385,45 @@ def test_writes_go_twenty_in_a_request(cal: Calendar) -> None:
     assert cal.cost() == 4 and set(values(cal.all(), "subject").values()) == {"x"}
 
 
+class Hurried:
+    """A clock that goes a minute further with every second look."""
+
+    def __init__(self, cal: Calendar) -> None:
+        self.cal, self.looks = cal, 0
+
+    def now(self) -> datetime:
+        self.looks += 1
+        return self.cal.ms.world.clock.now() + timedelta(seconds=30 * (self.looks // 2))
+
+
+def test_no_call_lasts_longer_than_a_lease(cal: Calendar) -> None:
+    adapter = GraphCalendar(cal.http, cal.token, ADA, Hurried(cal), "one session", window=Window())
+    sends = [create(f"KEY{n}") for n in range(80)]
+    with pytest.raises(Retry) as waits:
+        adapter.write(sends)
+    assert waits.value.after_s == 0 and 20 <= len(cal.all()) < 80, "what was written is written"
+    outcomes = cal.write(*sends)
+    assert {type(one) for one in outcomes} == {Sent, Stale}
+    assert len(cal.adapter.find("event", [one.key for one in sends])) == 80
+
+
+def test_a_conflict_is_stale(ms: Stand, cal: Calendar) -> None:
+    conflict = {"error": {"code": "ErrorDuplicateTransactionId", "message": "-"}}
+    ms.fault("status", match="POST /v1.0/users/{user}/calendar/events", status=409, body=conflict)
+    assert [type(one) for one in cal.write(create())] == [Stale]
+
+
 def test_no_writes_cost_nothing(cal: Calendar) -> None:
     cal.cost()
     assert cal.write() == [] and cal.cost() == 0
+
+
+def test_a_patched_meeting_keeps_its_people_and_their_answers(ms: Stand, cal: Calendar) -> None:
+    """Whether a change is told to others is the engine's to decide; who they are is never written."""
+    one = cal.make("Talk", *WHEN, attendees=[CARL])
+    cal.person(lambda calendar: calendar.answer(one, CARL, "accepted"))
+    before = cal.read(one)
+    cal.sent(patch(cal, one, subject="New", description="New"))
+    assert cal.read(one).facts.people == before.facts.people == ((CARL, "accepted"),)
+    assert [(mail["kind"], mail["to"]) for mail in ms.world.outbox] == [("invitation", [CARL]), ("update", [CARL])]
+    ms.world.outbox.clear()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import unicodedata
 from datetime import UTC, datetime
 from typing import Any
 
@@ -141,7 +142,7 @@ def test_thin_whole_and_changed_have_one_name() -> None:
 
 def test_whole_days_have_one_name_also_where_their_original_start_is_a_local_midnight() -> None:
     master = series(isAllDay=True)
-    days = {"start": time_of("2026-12-08T00:00:00"), "end": time_of("2026-12-09T00:00:00")}
+    days: Json = {"start": time_of("2026-12-08T00:00:00"), "end": time_of("2026-12-09T00:00:00")}
     told = [days, {**days, "originalStart": "2026-12-07T23:00:00Z"}, {**days, "originalStart": "2026-12-08T00:00:00Z"}]
     assert {graph.occurrence_id(occurrence(**one), master) for one in told} == {"S1/20261208T000000Z"}
 
@@ -218,7 +219,8 @@ FRAME = ("<html>\r\n<head><style>p{a}</style></head>\r\n<body lang=EN>\r\n", "</
 
 
 def normal(text: str) -> str:
-    return str(canonical("event", {"description": text})["description"])
+    """As values come here: NFC, and in the canonical form."""
+    return str(canonical("event", {"description": unicodedata.normalize("NFC", text)})["description"])
 
 
 @given(LINES)
