@@ -19,6 +19,7 @@ import json
 import logging
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import TypeVar
@@ -36,6 +37,7 @@ from shared.crm.salesforce_event_map import KEY, Org, Row, soql_moment
 from shared.crm.salesforce_event_people import Relation
 from shared.crm.salesforce_event_read import Found, read_events, with_people
 from shared.crm.salesforce_event_write import BATCH, Writer
+from shared.crm.salesforce_versions import stamp_of, version_of
 from shared.crm.schema import NOT_SEEN, Schema
 from shared.ports import AccessToken, Clock, Page, Send, Sent
 
@@ -60,6 +62,7 @@ class SalesforceEvents:
         self._user_id = user_id
         self._schema = schema
         self._since = since
+        self._asked = clock.now()  # when the last question began
 
     @property
     def keyed(self) -> bool:
@@ -121,6 +124,8 @@ class SalesforceEvents:
             raise ValueError(f"a write takes at most {BATCH} sends, not {len(sends)}")
         if not sends:
             return []
+        sends = [replace(send, version=stamp_of(send.version)) for send in sends]
+        now = self._client.clock.now()
         answers = self._writer().write(sends)
         unseen = [n for n, one in enumerate(answers) if isinstance(one, Refused) and one.code in NOT_SEEN]
         if unseen:
@@ -131,7 +136,9 @@ class SalesforceEvents:
             for one in answers:
                 if isinstance(one, SyncError) and not isinstance(one, ItemError | Retry):
                     raise one
-        return [one if isinstance(one, Sent) else answered(one) for one in answers]
+        return [
+            replace(one, version=version_of(one.version, now)) if isinstance(one, Sent) else answered(one) for one in answers
+        ]
 
     # --- inside ------------------------------------------------------------------------------------------------------
 
@@ -144,6 +151,7 @@ class SalesforceEvents:
 
     def _with_schema(self, work: Callable[[Org], T]) -> T:
         """Does the work with what is known of the org; a second time where that was more than this user may see."""
+        self._asked = self._client.clock.now()
         try:
             return work(self._org())
         except Refused as refusal:
@@ -153,7 +161,9 @@ class SalesforceEvents:
         return work(self._org())
 
     def _seen(self, found: Found) -> list[Seen]:
-        return [self._one(row, relations) for row, relations in found]
+        """What is younger than the question may change again under the same stamp."""
+        seen = [self._one(row, relations) for row, relations in found]
+        return [replace(one, version=version_of(one.version, self._asked)) for one in seen]
 
     def _one(self, row: Row, relations: Iterable[Relation] | None) -> Seen:
         seen = bug_or(partial(salesforce_event_map.seen, row, relations, self._user_id))

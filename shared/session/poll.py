@@ -4,6 +4,7 @@ Rules that hold here (design section 5, "Cursors"):
 - The question looks back OVERLAP before the watermark, because changes become visible late and out of order; what was told
   already is known by id and stamp. The watermark is the time the question began, and is written after everything was told.
 - A changed record concerns the mailboxes that hold it, and its owner's mailbox where that kind comes down to mailboxes.
+- A stamp has whole seconds: what is younger than SETTLED may change again under the same one, and is told again next time.
 - A mailbox gets one dirty row for each record and one ring, however much changed; above MOST of a kind one row stands for all.
   Of a kind that cannot be listed (saved mail) only what the mailbox holds nothing of is told that way.
 - A crash anywhere tells something twice, never not at all.
@@ -21,6 +22,7 @@ from shared.session.claims import holders_of
 from shared.session.run import PartReport
 
 OVERLAP = timedelta(seconds=120)
+SETTLED = timedelta(seconds=5)
 MOST = dirty.MOST
 #: Kinds of which a mailbox's session can list everything.
 LISTED = frozenset(("event",))
@@ -60,7 +62,8 @@ def poll(
     known = set(value.get("seen", ()))
     names = {_name(change): change for change in changed}
     fresh = [change for name, change in names.items() if name not in known]
-    again = sorted(name for name, change in names.items() if _moment(change.stamp) >= began - OVERLAP)[:MOST_SEEN]
+    lately, settled = began - OVERLAP, began - SETTLED
+    again = sorted(name for name, change in names.items() if _is_known(_moment(change.stamp), lately, settled))[:MOST_SEEN]
     told = _routed(store, org, fresh, owners)
     for mailbox, changes in told.items():
         _tell(store, place_of(mailbox), changes)
@@ -120,12 +123,17 @@ def _all_holders(store: LinkStore, org: Place) -> Mapping[str, list[Row]]:
     return found
 
 
-def _moment(stamp: str) -> datetime:
-    """When a change happened; a stamp that is no time counts as now, so that it is remembered."""
+def _is_known(moment: datetime | None, lately: datetime, settled: datetime) -> bool:
+    """Whether the next question would answer this change again and it is the same; a stamp that is no time is remembered."""
+    return moment is None or lately <= moment < settled
+
+
+def _moment(stamp: str) -> datetime | None:
+    """When a change happened, None where its stamp is no time."""
     try:
         moment = datetime.fromisoformat(stamp)
     except ValueError:
-        return datetime.max.replace(tzinfo=UTC)
+        return None
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
