@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -218,12 +219,42 @@ def test_what_is_not_there_is_gone(cal: Calendar, verb: Any) -> None:
     assert [type(outcome) for outcome in cal.write(*sends)] == [Gone] * 4
 
 
-def test_someone_who_is_faster_between_reading_and_writing_makes_it_stale(ms: Stand, cal: Calendar) -> None:
+def meanwhile(ms: Stand, nth: int, act: Callable[[Any], object]) -> None:
+    """A person does something as the nth request comes in, before it is worked on."""
+    left = [nth]
+
+    def look(vendor: str, name: str, number: int) -> None:
+        left[0] -= 1
+        if left[0] == 0:
+            act(ms.microsoft.mailbox(ADA).calendar)
+
+    ms.do(lambda: ms.world.on_call.append(look))
+
+
+@pytest.fixture(autouse=True)
+def nobody_meanwhile(ms: Stand) -> Any:
+    yield
+    ms.do(ms.world.on_call.clear)
+
+
+@pytest.mark.parametrize("verb", ["patch", "delete", "unmark"])
+def test_someone_who_is_faster_between_reading_and_writing_makes_it_stale(ms: Stand, cal: Calendar, verb: Any) -> None:
     made = cal.sent(create())
-    ms.fault("stale", match="PATCH /v1.0/users/{user}/events/{event}")
-    conflict = {"error": {"code": "ErrorIrresolvableConflict", "message": "-"}}
-    ms.fault("status", match="PATCH /v1.0/users/{user}/events/{event}", status=412, body=conflict)
-    assert [type(one) for one in cal.write(patch(cal, made.id, subject="x"))] == [Stale]
+    meanwhile(ms, 2, lambda calendar: calendar.change(made.id, subject="A person's"))
+    (outcome,) = cal.write(Send(verb, "event", made.id, made.version, {"location": "x"}))
+    if ms.world.switches["microsoft.if_match"]:
+        assert isinstance(outcome, Stale) and values({made.id: cal.read(made.id)}, "subject")[made.id] == "A person's"
+
+
+def test_someone_who_changes_an_occurrence_between_two_of_our_writes_makes_that_one_stale(ms: Stand, cal: Calendar) -> None:
+    series = cal.make("Weekly", *HOURS, recurrence=weekly())
+    seen = cal.all()
+    first, second, third, *_ = seen
+    vendor_id = cal.occurrence(series, "2026-12-08")
+    meanwhile(ms, 3, lambda calendar: calendar.change(vendor_id, subject="A person's"))
+    sends = [Send("patch", "event", one, seen[one].version, {"subject": "Ours"}) for one in (first, second, third)]
+    assert [type(one) for one in cal.write(*sends)] == [Sent, Stale, Sent]
+    assert list(values(cal.all(), "subject").values())[:3] == ["Ours", "A person's", "Ours"]
 
 
 def test_a_write_the_vendor_refuses_is_refused_alone(cal: Calendar) -> None:

@@ -131,6 +131,12 @@ def test_a_thin_occurrence_takes_what_it_lacks_from_its_series() -> None:
     assert one.facts.uid == f"{GOID}/20261208T100000Z" and (thin, master) == before
 
 
+def test_a_stamp_on_an_occurrence_is_that_of_its_series() -> None:
+    stamped = event(singleValueExtendedProperties=[{"id": graph.STAMP.upper(), "value": "K"}])
+    assert graph.seen(stamped).key == "K"
+    assert graph.seen(stamped | {"type": "occurrence", "seriesMasterId": "S1"}, series()).key == ""
+
+
 def test_thin_whole_and_changed_have_one_name() -> None:
     master = series()
     moved = occurrence(type="exception", originalStart="2026-12-08T10:00:00Z") | {"start": time_of("2026-12-09T08:00:00")}
@@ -240,6 +246,11 @@ def test_the_block_stays_byte_for_byte_under_whatever_text(first: str, second: s
         body = bodies.with_text(body, text)
         assert plain(body.content) == text and body.content.endswith(TEAMS + ("</div>" if is_wrapped else "") + FRAME[1])
         assert body.content.startswith(FRAME[0].rstrip())
+
+
+def test_a_block_stays_inside_what_it_lies_in() -> None:
+    body = Body(f'<body><div class=w><p>Old<br>text<div id="d"><p>more</p></div>{TEAMS}</div></body>')
+    assert bodies.with_text(body, "New").content == f"<body><div>New</div><div class=w><p>{TEAMS}</div></body>"
 
 
 @given(LINES, st.sampled_from(["", "<p>Hello</p>", FRAME[0] + "<p>Hello</p>" + TEAMS + FRAME[1], "plain", "<body>"]))
