@@ -8,7 +8,8 @@ from itertools import pairwise
 from shared.core import fields as law
 from shared.core.model import SIDES
 from shared.session import links, records
-from tests.property.world import KINDS, PLACE, World, token
+from tests.property.lineage import token
+from tests.property.world import KINDS, PLACE, World
 
 
 def verdict(world: World) -> str:
@@ -32,7 +33,7 @@ def _once(world: World) -> str:
             marked = [world.item(record) for record in alive if record.marked]
             doubled = {item for item in marked if marked.count(item) > 1}
             # a twin that was unmarked when the two met is an item of its own once somebody marks it again
-            doubled -= world.lineage.ended & world.twins
+            doubled -= world.lineage.ended & world.lineage.twins
             for item in doubled & set(world.lineage.excused):
                 world.allowed.append(f"allowed twin: item {item} on {side}, {world.lineage.excused[item]}")
             doubled -= set(world.lineage.excused)

@@ -1,8 +1,7 @@
-"""A small world for the law: two in-memory sides, users who edit, a fault plan, sessions that crash, and what users meant.
+"""A small world for the law: two in-memory sides, users who edit, a fault plan and sessions that crash.
 
-Every user edit writes a value nobody wrote before and remembers which value it replaced, so that at the end the oracle
-(`tests/property/oracle.py`) can tell an edit that was undone from one that lost a fair conflict. A seed decides everything;
-some seeds have a rare thing in them as well (`RARE`). What goes wrong is listed in `tests/property/faults.py`.
+A seed decides everything; some seeds have a rare thing in them as well (`RARE`). What users do is in `users.py`, what they
+meant by it in `lineage.py`, the two sides and the sync in `sides.py`, what goes wrong in `faults.py`.
 """
 
 from __future__ import annotations
@@ -12,26 +11,22 @@ import hashlib
 import random
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from shared.core import fields as law
-from shared.core.errors import Bug, CursorExpired, ItemError, NewerRow, Refused, RowTooLarge, StoreError, SyncError
-from shared.core.model import SIDES, Link, Side, Value, other
-from shared.core.plan import Plan, classify
-from shared.ports import Insert, LedgerEntry, MailboxKey, Page, Place, Put, Ring, Row, Send, Sent, TenantId, Write
+from shared.core.errors import Bug, ItemError, NewerRow, Refused, RowTooLarge, StoreError, SyncError
+from shared.core.model import SIDES, Link, Side, Value
+from shared.ports import Insert, LedgerEntry, MailboxKey, Place, Put, Ring, Row, TenantId, Write
 from shared.session import deletes, links, records, rings
-from shared.session.item_writing import Work
-from shared.session.items import ItemSync
-from shared.session.lease import Held
 from shared.session.run import SessionReport, new_state, run_session
 from shared.store.memory import MemoryStore
 from shared.store.providers import MemorySide, Record
 from tests.property.faults import Crash, Fault, drawn
+from tests.property.lineage import Lineage
+from tests.property.sides import DIGEST_KEY, KINDS, FaultySide, WatchedSync
+from tests.property.users import Users
 
 PLACE = Place("state", TenantId("tenant"), "mailbox", "m")
-DIGEST_KEY = b"d" * 32
-KINDS = ("note", "card")
 #: Rare things by the remainder of the seed: (divisor, remainder).
 RARE = {
     "no key field": (4, 1),  # the CRM has no place for our keys: lookup mode
@@ -40,95 +35,6 @@ RARE = {
     "older rows": (7, 3),  # rows of the release before, with its canonical forms
     "monster": (19, 6),  # one item's row is too large to be kept
 }
-
-
-@dataclass
-class Lineage:
-    """What users wrote: token -> (item, field, token it replaced); and what they did to items as a whole."""
-
-    parents: dict[str, str] = field(default_factory=dict)
-    item_of: dict[str, int] = field(default_factory=dict)
-    added: dict[int, set[str]] = field(default_factory=dict)
-    removed: dict[int, set[str]] = field(default_factory=dict)
-    ended: set[int] = field(default_factory=set)  # items somebody deleted or unmarked
-    clean: set[tuple[int, str]] = field(default_factory=set)  # deleted there when all was in step, and never touched since
-    unmarked: set[int] = field(default_factory=set)  # items whose mark was ever off: what befell them meanwhile stays there
-    unsure: set[str] = field(default_factory=set)  # elements whose removal nobody can tell from a write that was never made
-    by_robot: dict[str, str] = field(default_factory=dict)  # what each side's robot wrote last
-    excused: dict[int, str] = field(default_factory=dict)  # items that lookup mode may double, and why
-    items: int = 0
-    tokens: int = 0
-
-
-def token(value: Value | None) -> str:
-    return value.split("-")[0] if isinstance(value, str) else ""
-
-
-class FaultySide(MemorySide):
-    """A side that may also refuse a single item, as vendors and adapters do for reasons of their own, and that watches."""
-
-    world: World
-
-    def changes(self, kind: str, cursor: str | None) -> Page:
-        try:
-            return super().changes(kind, cursor)
-        except CursorExpired:
-            self.world.counts["CursorExpired"] += 1
-            raise
-
-    def write(self, sends: Sequence[Send]) -> Sequence[Sent | ItemError]:
-        world = self.world
-        refused: dict[int, ItemError] = {n: problem for n in range(len(sends)) if (problem := world.refusal()) is not None}
-        for n, send in enumerate(sends):
-            if send.verb in ("delete", "unmark") and n not in refused and world.is_held_back(self, send.id):
-                world.defects.append(f"let go: a held deletion was carried out at {send.id}")
-        made = super().write([send for n, send in enumerate(sends) if n not in refused])
-        for answer in made:
-            if isinstance(answer, ItemError):
-                world.counts[type(answer).__name__] += 1
-        answers = iter(made)
-        return [refused[n] if n in refused else next(answers) for n in range(len(sends))]
-
-    def _write(self, send: Send) -> Sent | ItemError:
-        before = dict(self.records[send.id].fields) if send.verb == "patch" else {}
-        answer = super()._write(send)
-        if send.verb == "patch" and isinstance(answer, Sent) and not self.world.calm:
-            self._brought(send.id, before)
-        return answer
-
-    def _brought(self, item_id: str, before: Mapping[str, Value]) -> None:
-        """Remembers what a patch of ours changed."""
-        record = self.records[item_id]
-        new = set(record.fields.get("tags", ())) - set(before.get("tags", ()))
-        scalars = {name: v for name, v in record.fields.items() if isinstance(v, str) and before.get(name) != v}
-        self.world.brought[item_id] = (new, scalars)
-        for name in scalars:
-            carried = self.world.carried.setdefault((self.world.item(record), name), [])
-            carried.append((self.world.time, self.side))
-
-
-class WatchedSync(ItemSync):
-    """Counts the cells of the decision table as they are reached."""
-
-    world: World
-
-    def _plan(self, work: Work, now: float) -> Plan:
-        if self.world.stumbles():
-            raise KeyError
-        decided = super()._plan(work, now)
-        if all(work.link.end(side).id for side in SIDES):
-            cell = [classify(work.link, side, work.seen.get(side), DIGEST_KEY) for side in SIDES]
-            self.world.cells[f"{cell[0]} x {cell[1]}"] += 1
-        return decided
-
-    def _brake(self, held: Held, kind: str, side: Side, works: Sequence[Work], *, empty: bool) -> None:
-        """Of so many deletions in one listing not one may be carried out: 5, or 5 % of the links, or any of an empty one."""
-        gone = [w.link for w in works if side in w.seen and w.seen[side].item is None and w.inferred]
-        known = sum(1 for _ in links.every(held.store, held.place, kind)) if len(gone) > 5 else 0
-        if known and (empty or len(gone) > known * 5 // 100):
-            there = other(side)
-            self.world.protected |= {(there, link.end(there).id) for link in gone if link.end(there).id}
-        super()._brake(held, kind, side, works, empty=empty)
 
 
 class World:
@@ -158,15 +64,13 @@ class World:
         self.protected: set[tuple[Side, str]] = set()  # what the brake must leave alone until somebody confirms or touches it
         self.brought: dict[str, tuple[set[str], dict[str, Value]]] = {}  # by record: what our last patch brought
         self.carried: dict[tuple[int, str], list[tuple[datetime, Side]]] = {}  # our patches of a field: when, to which side
-        self.suspects: list[tuple[Side, Record, int, tuple[str, ...]]] = []  # edits that met a write nobody heard of yet
-        self.robots: tuple[int, str] | None = None
         self.sync = WatchedSync
-        self.twins: set[int] = set()
         self.sides: dict[Side, MemorySide] = {}
         for side in SIDES:
             made = FaultySide(side, self._before(side), self._after(side), time=lambda: self.time)
             made.world = self
             self.sides[side] = made
+        self.users = Users(self)
         self.sides["crm"].keyed = "no key field" not in self.rare if keyed is None else keyed
 
     # the clock, the bell, the ledger and the store that sessions get
@@ -237,7 +141,7 @@ class World:
             self.counts["concurrent edits"] += 1
             self.mid = what == "changes" and self.random.random() < 0.5
             if not self.mid:
-                self.act(concurrent=True)
+                self.users.act(concurrent=True)
         if self.random.random() < self.share:
             self.counts["faults"] += 1
             self.ahead = drawn(self.random, where)
@@ -256,7 +160,7 @@ class World:
             if what == "page":
                 if self.mid:
                     self.mid = False
-                    self.act(concurrent=True)
+                    self.users.act(concurrent=True)
                 return
             if not self.calm:
                 if what == "changes" and self.random.random() < 0.02:
@@ -303,7 +207,7 @@ class World:
 
     def session(self) -> SessionReport | None:
         """One session; None when it died or rose to the host (its lease then has to run out)."""
-        self._judge_suspects()
+        self.users.judge_suspects()
         # a session that died before it wrote the hold down has held nothing
         self.protected = {(side, one) for side, one in self.protected if (link := self.stored(side, one)) and link.gone}
         sync = self.sync(KINDS, self.sides, self, mailbox="m", digest_key=DIGEST_KEY)
@@ -342,12 +246,16 @@ class World:
             return False
         return self.inner.get(PLACE, f"confirm_{link.gone}_{link.kind}") is None
 
+    def touched(self, item: int) -> None:
+        """A user did something to an item: what the brake held of it is the user's from here on."""
+        self.protected = {(where, one) for where, one in self.protected if self.item(self.sides[where].records[one]) != item}
+
     def newer_row(self) -> None:
         """One session while a row stands as newer code left it; the row must stay as it is."""
         rows = [r for first in ("link_", "cursor_", "0state") for r in self.inner.scan(PLACE, first, first + "~")]
         if not rows:
             return
-        self._judge_suspects()
+        self.users.judge_suspects()
         row = self.random.choice(rows)
         newer = {**row.value, "v": records.VERSION + 1}
         self.inner.commit(PLACE, [Put(row.key, newer)])
@@ -358,164 +266,19 @@ class World:
             self.defects.append("overwritten: a row that newer code had written")
         self.inner.commit(PLACE, [Put(row.key, row.value)])
 
-    # users
-
-    def value(self, item: int, replaced: str = "") -> str:
-        """A text nobody wrote before, sometimes longer than a side can hold, sometimes not in canonical form."""
-        self.lineage.tokens += 1
-        new = f"v{self.lineage.tokens}"
-        self.lineage.item_of[new] = item
-        if replaced:
-            self.lineage.parents[new] = replaced
-        return new + self.random.choice(("-", "-", "- ")) + "x" * self.random.choice((1, 1, 30))
-
-    def act(self, *, concurrent: bool = False) -> None:
-        self.counts["acts"] += 1
-        side = self.random.choice(SIDES)
-        kind = self.random.choice(KINDS)
-        alive = self.sides[side].alive(kind)
-        roll = self.random.random()
-        self._robots_act()
-        if not alive or (roll < 0.15 and not concurrent):
-            self._create(side, kind)
-            return
-        record = self.random.choice(alive)
-        item = self.item(record)
-        self.protected = {(where, one) for where, one in self.protected if self.item(self.sides[where].records[one]) != item}
-        self.lineage.clean -= {(item, s) for s in SIDES if roll < 0.75 or 0.83 <= roll < 0.90}
-        if roll < 0.75:
-            self._edit(side, record, item)
-        elif roll < 0.83:
-            self.lineage.ended.add(item)
-            self._remove(side, record, item)
-        elif roll < 0.90 and side == "mail":
-            self.lineage.ended.add(item)
-            self.lineage.unmarked.add(item)
-            self.sides[side].mark(record, not record.marked)
-        else:
-            self.sides[side].open(record)
-
-    def _remove(self, side: Side, record: Record, item: int) -> None:
-        self.lineage.ended.add(item)
-        known = item not in self.twins | self.lineage.unmarked and item not in self.lineage.excused
-        if known and self._in_step(side, record, item):
-            self.lineage.clean.add((item, side))
-        self.sides[side].remove(record)
-
-    def _empty(self, side: Side, kind: str) -> None:
-        """A mistake: everything of a kind is gone at once, and the vendor begins a new feed."""
-        for record in self.sides[side].alive(kind):
-            self._remove(side, record, self.item(record))
-        self.sides[side].generation += 1
-
-    def _robots_act(self) -> None:
-        """Whoever finds that the field is not what it wrote last writes it again."""
-        if self.robots is None or self.calm:
-            return
-        item, name = self.robots
-        for side in SIDES:
-            for record in self.sides[side].alive("note"):
-                written = f"{side} {item}"
-                if self.item(record) == item and token(record.fields[name]) != self.lineage.by_robot.get(written):
-                    new = self.value(item, token(record.fields[name]))
-                    self.lineage.by_robot[written] = token(new)
-                    self.sides[side].edit(record, {name: new})
-
-    def _in_step(self, side: Side, record: Record, item: int) -> bool:
-        """Whether the item's two ends hold the same, and are marked."""
-        ends = [r for r in self.sides[other(side)].alive(record.kind) if self.item(r) == item]
-        if any(self._unheard(end) for end in (*ends, record)):
-            return False
-        return len(ends) == 1 and ends[0].marked and record.marked and all(
-            law.same(record.kind, side, name, value, ends[0].fields[name])
-            or law.same(record.kind, other(side), name, ends[0].fields[name], value)
-            for name, value in record.fields.items()
-        )  # fmt: skip
-
-    def _create(self, side: Side, kind: str) -> None:
-        self.lineage.items += 1
-        item = self.lineage.items
-        fields = self._fresh(kind, item)
-        self.sides[side].create(kind, fields)
-        if self.random.random() < 0.15:  # the same thing stood on the other side already, typed in by hand
-            twin = self._fresh(kind, item)
-            twin |= {name: fields[name] for name in law.NATURAL_KEYS[kind]}
-            self.sides[other(side)].create(kind, twin)
-            self.counts["twins"] += 1
-            self.twins.add(item)
-
-    def _fresh(self, kind: str, item: int) -> dict[str, Value]:
-        fresh: dict[str, Value] = {}
-        for one in law.KINDS[kind]:
-            if one.is_set:
-                fresh[one.name] = tuple(sorted({self._element(item)}))
-            else:
-                fresh[one.name] = self.value(item)
-        return fresh
-
-    def _element(self, item: int) -> str:
-        made = self.value(item)
-        self.lineage.added.setdefault(item, set()).add(made)
-        return made
-
-    def _edit(self, side: Side, record: Record, item: int) -> None:
-        # twins whose natural key somebody changes before they meet are two items for everybody, also for the oracle
-        keyed = law.NATURAL_KEYS[record.kind] if item in self.twins else ()
-        editable = [one for one in law.KINDS[record.kind] if one.name not in keyed]
-        chosen = self.random.sample(editable, min(len(editable), self.random.randint(1, 3)))
-        new: dict[str, Value] = {}
-        for one in chosen:
-            old = record.fields.get(one.name, "")
-            if one.is_set:
-                elements = list(old) if isinstance(old, tuple) else []
-                if elements and self.random.random() < 0.3:
-                    gone = self.random.choice(elements)
-                    elements.remove(gone)
-                    self.lineage.removed.setdefault(item, set()).add(gone)
-                else:
-                    elements.append(self._element(item))
-                new[one.name] = tuple(sorted(elements))
-            else:
-                new[one.name] = self.value(item, token(old))
-        self.sides[side].edit(record, new)
-        self.suspects.append((side, record, item, tuple(new) if self._unheard(record) else ()))
-
-    def _unheard(self, record: Record) -> bool:
-        """Whether we made this record where no key could be written, and its own link does not know it."""
-        crm = self.sides["crm"]
-        if crm.keyed or record.by != "us" or record.id not in crm.records:
-            return False
-        link = self.stored("crm", record.id)
-        return link is None or link.key != links.key_of_item(record.key)
-
-    def _judge_suspects(self) -> None:
-        """A new session begins: what was edited before the engine heard of its own write can now be named."""
-        for side, record, item, names in self.suspects:
-            if set(names) & set(law.LOOKUP[record.kind]) and self._unheard(record):
-                self.lineage.excused[item] = f"{record.id}: {' and '.join(names)} changed before the answer was known"
-            new, scalars = self.brought.get(record.id, (set(), {}))
-            there = set(record.fields.get("tags", ()))
-            seen = any(record.fields.get(name) == value for name, value in scalars.items())
-            link = self.stored(side, record.id)
-            if link is not None and link.announced and not new & there and not seen:
-                self.lineage.unsure |= new
-        self.suspects = []
-
     def item(self, record: Record) -> int:
-        """Which item a record is about, by the values it holds."""
-        found = {self.lineage.item_of[v.split("-", 1)[0]] for v in record.fields.values() if isinstance(v, str) and v}
-        assert len(found) == 1, f"values of several items in one record: {record}"
-        return found.pop()
+        """Which item a record is about."""
+        return self.lineage.item(record)
 
     # a whole history
 
     def run(self, acts: int = 30, sessions: int = 20) -> None:
         if "emptied" in self.rare:
             for _ in range(8):
-                self._create("crm", "note")
+                self.users.create("crm", "note")
         for n in range(sessions):
             for _ in range(acts // sessions + (1 if n < acts % sessions else 0)):
-                self.act()
+                self.users.act()
             self._rare_things(n)
             self.session()
             self.time += timedelta(minutes=1)
@@ -523,11 +286,11 @@ class World:
 
     def _rare_things(self, n: int) -> None:
         if n == 6 and "insisting" in self.rare and (alive := self.sides["mail"].alive("note")):
-            self.robots = (self.item(self.random.choice(alive)), "text")
+            self.users.robots = (self.item(self.random.choice(alive)), "text")
         if n == 10 and "older rows" in self.rare:
             self.age_rows()
         if n == 12 and "emptied" in self.rare:
-            self._empty(self.random.choice(SIDES), "note")
+            self.users.empty(self.random.choice(SIDES), "note")
         if self.random.random() < 0.01:
             self.newer_row()
 
