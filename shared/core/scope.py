@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from shared.core.mail import Mail
-from shared.core.match import Links, participants_of
+from shared.core.match import Links, Role, participants_of
 from shared.core.profile import Profile
 
 MARK = "Salesforce"
@@ -44,15 +44,21 @@ COVERED = {"inbox": ("both", "inbox"), "sentitems": ("both", "sent")}
 
 @dataclass(frozen=True)
 class Verdict:
-    """`rule` is the ledger's code. Of a mail to save also who takes part, for `match.links`: `external` are the addresses
-    that count, in the order of the mail; `blocked` and `internal` are the others."""
+    """`rule` is the ledger's code."""
 
     save: bool
     rule: str
     by_hand: bool = False
-    external: tuple[str, ...] = ()
-    blocked: frozenset[str] = frozenset()
-    internal: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Parties:
+    """Who takes part in a mail, in its order. `external` are the addresses that count; `blocked` and `internal` the others."""
+
+    everybody: tuple[tuple[str, Role], ...]
+    external: tuple[str, ...]
+    blocked: frozenset[str]
+    internal: frozenset[str]
 
 
 def in_domains(address: str, entries: Iterable[str]) -> bool:
@@ -94,15 +100,20 @@ def judge(mail: Mail, *, activated: datetime, profile: Profile, filters: Filters
     by_hand = MARK in mail.categories or mail.marked_folder
     if not by_hand and (refused := _automatic(mail, activated, profile)):
         return Verdict(False, refused)
-    addresses = [address for address, _ in participants_of(mail, profile)]
+    parties = parties_of(mail, profile, filters, by_hand=by_hand)
+    if not parties.external:
+        return Verdict(False, "skipped.blocked" if parties.blocked else "skipped.internal", by_hand)
+    return Verdict(True, "saved.marked" if by_hand else "saved.auto", by_hand)
+
+
+def parties_of(mail: Mail, profile: Profile, filters: Filters, *, by_hand: bool) -> Parties:
+    """Also of a mail that is not to be saved: a record of it that stands already is completed all the same."""
+    everybody = tuple(participants_of(mail, profile))
+    addresses = [address for address, _ in everybody]
     internal = frozenset(address for address in addresses if filters.internal(address))
-    if internal.issuperset(addresses):
-        return Verdict(False, "skipped.internal", by_hand)
     blocked = frozenset(address for address in addresses if filters.blocked(address, by_hand=by_hand))
     external = tuple(address for address in addresses if address not in internal | blocked)
-    if not external:
-        return Verdict(False, "skipped.blocked", by_hand)
-    return Verdict(True, "saved.marked" if by_hand else "saved.auto", by_hand, external, blocked, internal)
+    return Parties(everybody, external, blocked, internal)
 
 
 def refused_after_match(verdict: Verdict, links: Links, profile: Profile) -> str:

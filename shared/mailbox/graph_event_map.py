@@ -125,10 +125,14 @@ def uid(event: Json, master: Json | None = None) -> str:
 
 
 def seen(event: Json, master: Json | None = None) -> Seen:
-    """The report of a whole event; `master` is the series of an occurrence, whose version stands where it has none."""
+    """The report of a whole event; `master` is the series of an occurrence, whose version stands where it has none. An invitation
+    that its organiser took back is gone, although its copy stays in the calendar until somebody clears it away."""
     facts = facts_of(event, master)
+    item_id = text(event.get("id")) if master is None else occurrence_id(event, master)
+    if event.get("isCancelled") is True:
+        return gone(item_id)
     return Seen(
-        id=text(event.get("id")) if master is None else occurrence_id(event, master),
+        id=item_id,
         version=version_of(event, master),
         item=item(event),
         key=key(event) if master is None else "",
@@ -175,7 +179,6 @@ def facts_of(event: Json, master: Json | None = None) -> Facts:
         answer="" if own else _answer(event.get("responseStatus")),
         organizer=organizer,
         people=tuple(sorted(people)),
-        never="skipped.cancelled" if event.get("isCancelled") is True else "",
     )
 
 

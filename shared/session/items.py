@@ -300,16 +300,13 @@ class ItemSync(ItemWriting):
 
     def _gone_of_series(self, held: Held, kind: str, side: Side, page: Page, known: set[str]) -> list[Work]:
         """Occurrences that the whole of their series does not name any more."""
-        works = []
-        for group, ids in page.groups.items():
-            there = {links.hash_of(item_id) for item_id in ids}
-            linked = links.of_group(held.store, held.place, links.hash_of(group))
-            missing = [
-                link for link in linked
-                if link.key not in known and link.state == "live" and links.hash_of(link.end(side).id) not in there
-            ]  # fmt: skip
-            works += self._confirmed_absent(held, kind, side, missing)
-        return works
+        groups = {links.hash_of(group): {links.hash_of(one) for one in ids} for group, ids in page.groups.items()}
+        linked = links.of_groups(held.store, held.place, groups) if groups else ()
+        missing = [
+            link for link in linked
+            if link.key not in known and link.state == "live" and links.hash_of(link.end(side).id) not in groups[link.group]
+        ]  # fmt: skip
+        return self._confirmed_absent(held, kind, side, missing)
 
     def _absent(self, held: Held, kind: str, side: Side, listed: set[str], known: set[str]) -> list[Work]:
         """Links that a completed listing did not name, each confirmed by a read before it counts as deleted."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,7 +17,15 @@ class MemoryStore:
     def __init__(self) -> None:
         self._rows: dict[tuple[str, str], dict[str, tuple[str, str]]] = {}
         self._lock = threading.Lock()
-        self._etags = itertools.count(1)
+        self._etag = 0
+
+    def copy(self) -> MemoryStore:
+        """Another store with the same rows and ETags. What is written to one of the two is not seen in the other."""
+        made = MemoryStore()
+        with self._lock:
+            made._rows = {where: dict(rows) for where, rows in self._rows.items()}
+            made._etag = self._etag
+        return made
 
     def get(self, place: Place, key: str) -> Row | None:
         checked_key(key)
@@ -48,7 +55,8 @@ class MemoryStore:
                 if isinstance(write, Delete):
                     del rows[write.key]
                 else:
-                    etags[write.key] = f"m{next(self._etags)}"
+                    self._etag += 1
+                    etags[write.key] = f"m{self._etag}"
                     rows[write.key] = (texts[write.key], etags[write.key])
             return etags
 

@@ -15,9 +15,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-#: those of mail capture are judged by its own tests (test_capture_mutants)
-PATCHES = sorted(path for path in (Path(__file__).parent / "mutants").glob("*.patch") if not path.name.startswith("capture_"))
-HISTORIES = 2000
+#: those of mail capture and of the rings are judged by tests of their own (test_capture_mutants, test_rings)
+OTHERS = ("capture_", "rings_")
+PATCHES = sorted(path for path in (Path(__file__).parent / "mutants").glob("*.patch") if not path.name.startswith(OTHERS))
+JUDGE = ("tests.property.histories", "0", "2000")
 ISSUED = {
     "cursor_saved_early", "whole_item_writes", "no_if_match", "base_from_read_back", "patch_not_announced",
     "own_orphan_with_empty_base", "announcements_without_order", "no_lookup_and_no_key", "no_fence", "versions_only",
@@ -25,20 +26,21 @@ ISSUED = {
 }  # fmt: skip
 
 
-def judge(patch: Path, folder: Path) -> subprocess.CompletedProcess[str]:
+def judge(patch: Path, folder: Path, *program: str) -> subprocess.CompletedProcess[str]:
     for name in ("shared", "tests/property"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", "mutants"))
     (folder / "tests/__init__.py").touch()
     applied = subprocess.run(["git", "apply", str(patch)], cwd=folder, capture_output=True, text=True, check=False)
     assert applied.returncode == 0, f"{patch.stem} no longer applies: {applied.stderr}"
-    command = [sys.executable, "-m", "tests.property.histories", "0", str(HISTORIES)]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120, check=False)
+    return subprocess.run(
+        [sys.executable, "-m", *program], cwd=folder, capture_output=True, text=True, timeout=120, check=False
+    )
 
 
 @pytest.fixture(scope="module")
 def verdicts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, subprocess.CompletedProcess[str]]:
     with ThreadPoolExecutor(2) as pool:
-        judged = pool.map(lambda patch: judge(patch, tmp_path_factory.mktemp(patch.stem)), PATCHES)
+        judged = pool.map(lambda patch: judge(patch, tmp_path_factory.mktemp(patch.stem), *JUDGE), PATCHES)
         return {patch.stem: ended for patch, ended in zip(PATCHES, judged, strict=True)}
 
 

@@ -11,7 +11,7 @@ import pytest
 from shared.core.mail import Address, Mail
 from shared.core.match import Links, Person, Role, case_numbers, links, participants_of
 from shared.core.profile import SETTINGS, Profile, checked
-from shared.core.scope import MARK, Filters, Verdict, judge
+from shared.core.scope import MARK, Filters, Verdict, judge, parties_of
 
 NOW = datetime(2026, 5, 1, tzinfo=UTC)
 US, THEM, BLOCKED, FREE = "me@own.test", "ann@customer.test", "x@spam.test", "bob@gmail.com"
@@ -32,19 +32,23 @@ def to(*addresses: str) -> tuple[Address, ...]:
     return tuple(Address(address) for address in addresses)
 
 
-def test_a_verdict_tells_who_counts_who_is_blocked_and_who_is_internal() -> None:
+def test_of_those_who_take_part_it_is_told_who_counts_who_is_blocked_and_who_is_internal() -> None:
     mail = replace(MAIL, to=to(US, BLOCKED, FREE, "me@alias.test"))
-    by_itself, by_hand = verdict(mail), verdict(replace(mail, categories=(MARK,)))
-    assert (by_itself.rule, by_itself.external, by_itself.blocked) == ("saved.auto", (THEM,), frozenset({BLOCKED, FREE}))
-    assert (by_hand.rule, by_hand.external, by_hand.blocked) == ("saved.marked", (THEM, FREE), frozenset({BLOCKED}))
+    assert verdict(mail) == Verdict(True, "saved.auto", by_hand=False)
+    assert verdict(replace(mail, categories=(MARK,))) == Verdict(True, "saved.marked", by_hand=True)
+    by_itself, by_hand = (parties_of(mail, PROFILE, FILTERS, by_hand=by_hand) for by_hand in (False, True))
+    assert (by_itself.external, by_itself.blocked) == ((THEM,), frozenset({BLOCKED, FREE}))
+    assert (by_hand.external, by_hand.blocked) == ((THEM, FREE), frozenset({BLOCKED}))
     assert by_itself.internal == by_hand.internal == {US, "me@alias.test"}
-    assert (by_itself.by_hand, by_hand.by_hand) == (False, True)
+    assert [address for address, _ in by_itself.everybody] == [THEM, US, BLOCKED, FREE, "me@alias.test"]
 
 
 def test_a_blocked_address_that_is_internal_stays_internal() -> None:
     profile = Profile({"internal_domains": ["own.test"], "blocklist": ["own.test"]})
-    found = judge(MAIL, activated=NOW, profile=profile, filters=Filters(profile, [US]))
-    assert (found.rule, found.internal, found.blocked) == ("saved.auto", frozenset({US}), frozenset())
+    filters = Filters(profile, [US])
+    found = parties_of(MAIL, profile, filters, by_hand=False)
+    assert (found.internal, found.blocked) == (frozenset({US}), frozenset())
+    assert judge(MAIL, activated=NOW, profile=profile, filters=filters).rule == "saved.auto"
 
 
 def test_a_mail_in_which_nobody_has_an_address_is_no_customers() -> None:

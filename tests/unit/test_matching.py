@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from shared.core.mail_record import record_of
-from shared.core.match import Links, links, participants_of
-from shared.core.scope import incoming, judge, refused_after_match
+from shared.core.match import Links, links
+from shared.core.scope import incoming, judge, parties_of, refused_after_match
 from tests.system.matching import ACTIVATED, ROLES, Outcome, Row, org, rows
 
 CORE = Path(__file__).resolve().parents[2] / "shared/core"
@@ -22,8 +22,9 @@ def _linked(row: Row) -> tuple[str, Links]:
     verdict = judge(mail, activated=ACTIVATED, profile=profile, filters=row.filters())
     if not verdict.save:
         return verdict.rule, Links()
+    parties = parties_of(mail, profile, row.filters(), by_hand=verdict.by_hand)
     found = links(
-        participants_of(mail, profile), people=org().people, blocked=verdict.blocked, internal=verdict.internal,
+        parties.everybody, people=org().people, blocked=parties.blocked, internal=parties.internal,
         opportunities=org().opportunities, cases=org().cases, subject=mail.subject, own_user=row.mailbox, chosen=row.chosen,
         thread=row.thread, link_opportunities=profile["link_opportunities"], clones=profile["clones"],
     )  # fmt: skip

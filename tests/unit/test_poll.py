@@ -93,6 +93,7 @@ def test_holders_and_owner_are_told_once_and_rung_once(world: World) -> None:
 
 def test_what_was_told_in_the_overlap_is_not_told_again(world: World) -> None:
     world.change("r1", owner="5")
+    world.time += timedelta(seconds=10)
     world.poll()
     world.rings.clear()
     world.time += timedelta(seconds=60)
@@ -100,6 +101,14 @@ def test_what_was_told_in_the_overlap_is_not_told_again(world: World) -> None:
     world.change("r1", owner="5")
     assert world.poll() == PollReport(1, 1)
     assert world.rings == ["of-5"]
+
+
+def test_what_has_just_changed_may_change_again_under_the_same_stamp_and_is_told_once_more(world: World) -> None:
+    world.change("r1", owner="5")
+    assert world.poll() == PollReport(1, 1)
+    world.time += timedelta(seconds=60)
+    assert world.poll() == PollReport(1, 1)
+    assert world.poll() == PollReport(0, 0)
 
 
 def test_the_question_reaches_back_over_the_watermark_and_never_past_its_own_beginning(world: World) -> None:
