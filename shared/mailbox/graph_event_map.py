@@ -125,8 +125,8 @@ def uid(event: Json, master: Json | None = None) -> str:
 
 
 def seen(event: Json, master: Json | None = None) -> Seen:
-    """The report of a whole event; `master` is the series of an occurrence, whose version stands where it has none. An invitation
-    that its organiser took back is gone, although its copy stays in the calendar until somebody clears it away."""
+    """The report of a whole event; `master` is the series of an occurrence, whose version stands where it has none. An
+    invitation that its organiser took back is gone, although its copy stays in the calendar until somebody clears it away."""
     facts = facts_of(event, master)
     item_id = text(event.get("id")) if master is None else occurrence_id(event, master)
     if event.get("isCancelled") is True:

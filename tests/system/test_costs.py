@@ -45,7 +45,7 @@ def all_rows(stage: Stage, *names: str) -> dict[str, str]:
 
 @pytest.mark.parametrize("connection", ["org", "personal"])
 @pytest.mark.parametrize("mails", [100, 10_000])
-def test_an_idle_session_is_one_request_to_graph_and_none_to_salesforce(stage: Stage, connection: str, mails: int) -> None:
+def test_an_idle_session_is_one_request_for_mail_and_one_for_events_and_none_to_salesforce(stage: Stage, connection: str, mails: int) -> None:
     stage.users("ann", connection=connection)
 
     def fill() -> None:
@@ -63,7 +63,7 @@ def test_an_idle_session_is_one_request_to_graph_and_none_to_salesforce(stage: S
     report = stage.session("ann")
     assert (report.result, report.found) == ("ok", 0)
     print(f"idle, {mails} mails, 300 folders, {connection}: {stage.world.calls.snapshot()}")
-    assert http_to(stage, "microsoft") == 1
+    assert http_to(stage, "microsoft") == 2
     assert http_to(stage, "salesforce") == (0 if connection == "org" else 1)
 
 
