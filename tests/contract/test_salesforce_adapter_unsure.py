@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from sandbox.frame import FaultRule
@@ -13,29 +11,12 @@ from shared.core.match import Links
 from shared.crm.salesforce import SalesforceMail
 from shared.crm.salesforce_files import is_no_place
 from shared.ports import Question
-from tests.contract.salesforce_world import ANNA, Served, serving
-from tests.contract.test_salesforce_adapter import CAT, Desk, Source, only, record, relations, row
+from tests.contract.salesforce_desk import CAT, Desk, Source, only, record, relations, row
+from tests.contract.salesforce_world import ANNA, Served
 
 PUBLISH = "salesforce.publish_to_mail"
 ONE, TWO = {"POST sobjects/{object}": 1}, {"POST sobjects/{object}": 1, "POST composite": 1}
-
-
-@pytest.fixture(scope="module")
-def served() -> Iterator[Served]:
-    with serving() as one:
-        yield one
-
-
-@pytest.fixture
-def org(served: Served) -> Iterator[Served]:
-    served.fresh()
-    yield served
-    served.refuse_violations()
-
-
-@pytest.fixture
-def desk(org: Served) -> Desk:
-    return Desk(org)
+pytest_plugins = ("tests.contract.salesforce_fixtures",)
 
 
 def sent(mail: SalesforceMail, targets: list[str], name: str, content: bytes) -> int:

@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,24 +20,12 @@ from simple_salesforce.exceptions import (
 )
 from simple_salesforce.format import format_soql
 
-from tests.contract.salesforce_world import ANNA, CALLBACK, CLIENT, SECRET, Served, serving
+from tests.contract.salesforce_world import ANNA, CALLBACK, CLIENT, SECRET, Served
 from tests.contract.test_salesforce_sign_in import CHALLENGE, VERIFIER
 
 SCRIPT = Path(__file__).parent / "salesforce_jsforce.mjs"
 ROOT = SCRIPT.parents[2]
-
-
-@pytest.fixture(scope="module")
-def served() -> Iterator[Served]:
-    with serving() as one:
-        yield one
-
-
-@pytest.fixture
-def org(served: Served) -> Iterator[Served]:
-    served.fresh()
-    yield served
-    served.refuse_violations()
+pytest_plugins = ("tests.contract.salesforce_fixtures",)
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from email.utils import format_datetime
 from typing import Any
 from urllib.parse import quote
@@ -10,22 +9,10 @@ from urllib.parse import quote
 import pytest
 
 from sandbox.frame import FaultRule
-from tests.contract.salesforce_world import DATA, Served, part, serving
+from tests.contract.salesforce_world import DATA, Served, part
 
 HALTED = "The transaction was rolled back since another operation in the same transaction failed."
-
-
-@pytest.fixture(scope="module")
-def served() -> Iterator[Served]:
-    with serving() as one:
-        yield one
-
-
-@pytest.fixture
-def org(served: Served) -> Iterator[Served]:
-    served.fresh()
-    yield served
-    served.refuse_violations()
+pytest_plugins = ("tests.contract.salesforce_fixtures",)
 
 
 def contact(last: str, **more: Any) -> dict[str, Any]:

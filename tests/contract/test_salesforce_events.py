@@ -16,6 +16,7 @@ from sandbox.salesforce.refused import Refused
 from tests.contract.salesforce_world import CLIENT, DATA, VERSION, Served, part
 
 pytest_plugins = ("tests.contract.salesforce_fixtures",)
+pytestmark = pytest.mark.usefixtures("monday")
 START, END = "2094-03-01T09:00:00.000+0000", "2094-03-01T10:00:00.000+0000"
 TIMED = {"Subject": "Review", "StartDateTime": START, "EndDateTime": END}
 KEY = "Mailspan_Key__c"

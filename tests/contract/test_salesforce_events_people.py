@@ -9,6 +9,7 @@ import pytest
 from tests.contract.salesforce_world import Served
 
 pytest_plugins = ("tests.contract.salesforce_fixtures",)
+pytestmark = pytest.mark.usefixtures("monday")
 TIMED = {"Subject": "Review", "StartDateTime": "2094-03-01T09:00:00Z", "EndDateTime": "2094-03-01T10:00:00Z"}
 ACTIVITIES = [("Event", "EventWhoIds", "EventRelation", TIMED), ("Task", "TaskWhoIds", "TaskRelation", {"Subject": "Review"})]
 

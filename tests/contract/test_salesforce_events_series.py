@@ -12,6 +12,7 @@ from sandbox.salesforce.series_pattern import parse
 from tests.contract.salesforce_world import Served
 
 pytest_plugins = ("tests.contract.salesforce_fixtures",)
+pytestmark = pytest.mark.usefixtures("monday")
 VIENNA = ZoneInfo("Europe/Vienna")
 PATTERN = "Recurrence2PatternText"
 FIRST = datetime(2027, 3, 1, 9, tzinfo=UTC)  # a Monday

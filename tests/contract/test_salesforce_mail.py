@@ -5,27 +5,14 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from tests.contract.salesforce_world import Served, part, serving
+from tests.contract.salesforce_world import Served, part
 
 CONTENT = bytes(range(256)) + b"\r\n--boundary\r\n"
-
-
-@pytest.fixture(scope="module")
-def served() -> Iterator[Served]:
-    with serving() as one:
-        yield one
-
-
-@pytest.fixture
-def org(served: Served) -> Iterator[Served]:
-    served.fresh()
-    yield served
-    served.refuse_violations()
+pytest_plugins = ("tests.contract.salesforce_fixtures",)
 
 
 def mail(org: Served, **more: Any) -> str:

@@ -6,13 +6,12 @@ Requests are made at random from valid names and invalid values, by a seed that 
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import requests
 
-from tests.contract.salesforce_world import DATA, Served, serving
+from tests.contract.salesforce_world import DATA, Served
 
 VALUES: tuple[Any, ...] = (
     None, True, False, 0, -1, 3.5, 10**30, "", " ", "x", "x" * 300, "\u0000", "2026-01-01", "2026-01-01T00:00:00Z",
@@ -35,12 +34,7 @@ OBJECTS = (
     "User",
 )
 REQUESTS = 120
-
-
-@pytest.fixture(scope="module")
-def served() -> Iterator[Served]:
-    with serving() as one:
-        yield one
+pytest_plugins = ("tests.contract.salesforce_fixtures",)
 
 
 class Nonsense:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ import requests
 
 from sandbox.frame import FaultRule
 from sandbox.salesforce import faults, make_fields
-from tests.contract.salesforce_world import ANNA, CLIENT, Served, part, serving
+from tests.contract.salesforce_world import ANNA, CLIENT, Served, part
 
 CONTRACTS = make_fields.CONTRACTS
 DESCRIBED = make_fields.DESCRIBED
@@ -23,19 +22,7 @@ NOT_PROMISED = frozenset(
 OF_THE_OBJECT = ("name", "keyPrefix", "label", "labelPlural", "createable", "updateable", "deletable", "queryable", "mergeable")
 #: (object, field): references and values that were left out on purpose; see `make_fields`.
 LEFT_OUT = {("Event", "WhatId"), ("Event", "RecurrenceTimeZoneSidKey")}
-
-
-@pytest.fixture(scope="module")
-def served() -> Iterator[Served]:
-    with serving() as one:
-        yield one
-
-
-@pytest.fixture
-def org(served: Served) -> Iterator[Served]:
-    served.fresh()
-    yield served
-    served.refuse_violations()
+pytest_plugins = ("tests.contract.salesforce_fixtures",)
 
 
 def recorded(name: str) -> dict[str, Any]:

@@ -2,27 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from sandbox.salesforce.conditions import Conditions
 from sandbox.salesforce.paths import Paths
 from sandbox.salesforce.soql import parse
-from tests.contract.salesforce_world import BEN, CLIENT, Served, serving
+from tests.contract.salesforce_world import BEN, CLIENT, Served
 
-
-@pytest.fixture(scope="module")
-def served() -> Iterator[Served]:
-    with serving() as one:
-        yield one
-
-
-@pytest.fixture
-def org(served: Served) -> Iterator[Served]:
-    served.fresh()
-    yield served
-    served.refuse_violations()
+pytest_plugins = ("tests.contract.salesforce_fixtures",)
 
 
 @pytest.fixture

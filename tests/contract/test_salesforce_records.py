@@ -2,28 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from email.utils import format_datetime
 from typing import Any
 
 import pytest
 
-from tests.contract.salesforce_world import Served, serving
+from tests.contract.salesforce_world import Served
 
 KEY = {"name": "Mailspan_Key__c", "type": "string", "length": 64, "externalId": True, "unique": True, "caseSensitive": True}
-
-
-@pytest.fixture(scope="module")
-def served() -> Iterator[Served]:
-    with serving() as one:
-        yield one
-
-
-@pytest.fixture
-def org(served: Served) -> Iterator[Served]:
-    served.fresh()
-    yield served
-    served.refuse_violations()
+pytest_plugins = ("tests.contract.salesforce_fixtures",)
 
 
 # --- fields

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from collections.abc import Iterator
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -17,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from sandbox.frame import FaultRule
 from sandbox.salesforce.sign_in_words import REFUSALS
-from tests.contract.salesforce_world import ANNA, BEN, CALLBACK, CLIENT, SECRET, Served, serving
+from tests.contract.salesforce_world import ANNA, BEN, CALLBACK, CLIENT, SECRET, Served
 
 VERIFIER = "a-verifier-of-more-than-forty-three-characters-0123456789"
 CHALLENGE = base64.urlsafe_b64encode(hashlib.sha256(VERIFIER.encode()).digest()).decode().rstrip("=")
@@ -25,19 +24,7 @@ ROBOT = "mailspan-jwt"
 BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)
 PUBLIC_PEM = KEY.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo).decode()
-
-
-@pytest.fixture(scope="module")
-def served() -> Iterator[Served]:
-    with serving() as one:
-        yield one
-
-
-@pytest.fixture
-def org(served: Served) -> Iterator[Served]:
-    served.fresh()
-    yield served
-    served.refuse_violations()
+pytest_plugins = ("tests.contract.salesforce_fixtures",)
 
 
 def authorize(org: Served, **changes: str) -> requests.Response:
