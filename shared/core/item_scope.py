@@ -118,7 +118,8 @@ class ItemScope:
 
     def _outside(self, facts: Facts) -> str:
         past = facts.ends is not None and facts.ends < self._now - timedelta(days=BACK_DAYS)
-        far = facts.begins is not None and facts.begins > self._now + timedelta(days=AHEAD_DAYS)
+        ahead = self._profile["occurrence_days"] if facts.group else AHEAD_DAYS
+        far = facts.begins is not None and facts.begins > self._now + timedelta(days=ahead)
         return "skipped.window" if past or far else ""
 
     def _is_old(self, facts: Facts) -> bool:

@@ -45,7 +45,9 @@ def all_rows(stage: Stage, *names: str) -> dict[str, str]:
 
 @pytest.mark.parametrize("connection", ["org", "personal"])
 @pytest.mark.parametrize("mails", [100, 10_000])
-def test_an_idle_session_is_one_request_for_mail_and_one_for_events_and_none_to_salesforce(stage: Stage, connection: str, mails: int) -> None:
+def test_an_idle_session_asks_once_for_mail_and_once_for_events_and_salesforce_nothing(
+    stage: Stage, connection: str, mails: int
+) -> None:
     stage.users("ann", connection=connection)
 
     def fill() -> None:

@@ -19,9 +19,12 @@ from shared.access import directory
 from shared.access.audit import place_of
 from shared.access.profiles import COMPANY_ONLY, Profiles
 from shared.access.tokens import ROLES, issue
+from shared.core.item_scope import ItemScope, Owner
 from shared.core.mail import Address, Attachment
 from shared.core.match import Opportunity, Person, links
+from shared.core.model import Facts, Item, Link, Seen, Side
 from shared.core.profile import SETTINGS, Profile
+from shared.core.scope import Filters
 from shared.ports import MailboxKey, Place, Put, Stream
 from shared.session import records
 from shared.store.mail_memory import MemoryCrm
@@ -178,6 +181,20 @@ class Case:
     company: Mapping[str, Any] = field(default_factory=dict)
 
 
+def judged(profile: Profile, side: Side = "mail", text: Mapping[str, str] | None = None, **facts: Any) -> str:
+    """The rule for an event of the mailbox made after activation, with somebody outside in it unless `facts` say else."""
+    scope = ItemScope(Owner("0051", START), profile, Filters(profile, ["ann@home.example"]), START + timedelta(days=1))
+    said = Facts(**{"made": START, "begins": START, "ends": START, "people": (("c1@customer.test", "none"),), **facts})
+    fields = {"subject": "Talk", "private": "no", **(text or {})}
+    return scope.judged(side, Seen("e1", "1", Item("event", fields), marked=False, facts=said)).rule
+
+
+def waiting(profile: Profile) -> str:
+    scope = ItemScope(Owner("0051", START), profile, Filters(profile, ["ann@home.example"]), START)
+    seen = Seen("e1", "1", Item("event", {"subject": "Talk"}), facts=Facts(shared=True))
+    return scope.terms(Link("k", "event"), seen).waits.get("subject", "")
+
+
 BCC = (Address("c2@customer.test"),)
 AUTO = ["saved.auto"]
 CASES: Mapping[str, Case] = {
@@ -197,6 +214,12 @@ CASES: Mapping[str, Case] = {
     "link_files": Case(False, targets, [["m0", "006o"]], [["m0"]], {"size": 1}),
     "save_attachments": Case(False, targets, [["m0", "006o"]], [], {"size": 1}),
     "attachment_max_mb": Case(1, targets, [["m0", "006o"]], [], {"size": 2}),
+    "auto_save_meetings": Case(False, judged, "saved.auto", "skipped.auto_off"),
+    "auto_save_appointments": Case(True, judged, "skipped.auto_off", "saved.auto", {"people": ()}),
+    "down_events": Case(False, judged, "saved.crm", "skipped.down_off", {"side": "crm"}),
+    "existing_items": Case("take", judged, "skipped.before_activation", "saved.auto", {"made": START - timedelta(days=1)}),
+    "meeting_changes": Case("never", waiting, "held.approval", "kept.meeting"),
+    "occurrence_days": Case(180, judged, "skipped.window", "saved.auto", {"group": "s", "begins": START + timedelta(days=100)}),
     "clones": Case(False, clones, (("b",), ()), ((), ("b",))),
 }
 

@@ -53,7 +53,7 @@ def test_what_is_saved_does_not_depend_on_what_vendors_take(stage: Stage, switch
     stage.sessions("ann")
     stage.world.calls.clear()
     assert stage.session("ann").found == 0
-    assert stage.world.calls.http == {"microsoft": 1}
+    assert stage.world.calls.http == {"microsoft": 2}
 
 
 @pytest.mark.parametrize("days", [30, 300])
