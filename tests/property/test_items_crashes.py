@@ -1,6 +1,7 @@
 """A fixed day of forty events: the process dies before and after every single effect of its session, or another worker takes
-over there. Whatever happens, both sides end in step with as many events as without it, and the CRM is asked little more. (Where one
-field was edited on both sides, who wins may depend on what was known when the process died; the oracle judges that.)
+over there. Whatever happens, both sides end in step with as many events as without it, and the CRM is asked little more.
+(Where one field was edited on both sides, who wins may depend on what was known when the process died; the oracle judges
+that.)
 """
 
 from __future__ import annotations
