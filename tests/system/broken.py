@@ -165,6 +165,7 @@ def host(stage: Stage, folder: Path) -> Iterator[Path]:
         assert process.stdout is not None
         line = process.stdout.readline()
         assert line.startswith("listening "), log_file.read_text()[-2000:]
+        log_file.with_suffix(".address").write_text(line.split()[-1].removeprefix("https="))
         yield log_file
     finally:
         process.terminate()
