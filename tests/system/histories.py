@@ -184,6 +184,7 @@ class Run:
         self.faults = 0
 
     def play(self, admin: str) -> None:
+        self._poll(admin)
         self._sync()
         for _ in range(ROUNDS):
             for _ in range(ACTS):
