@@ -129,6 +129,9 @@ ROUTES: tuple[Route, ...] = (
           problems={404: ("issue.unknown",), 409: ("issue.answer",)}),
     Route("me_deletions_confirm", "POST", "me/deletions", "Let the deletions of a kind on one side go that were stopped.", 202,
           "Rung", body="Deletions", problems={409: ("deletions.none",)}),
+    Route("org", "GET", "org", "How records are told apart in Salesforce: by a key, or by looking them up.", 200, "Org"),
+    Route("org_key_field", "POST", "org/key-field", "Make the key field and its permission set in the org, as the asker.", 200,
+          "Org", roles=ADMINS, problems={409: ("org.key_field_refused",)}),
     Route("me_settings", "GET", "me/settings", "Every setting: what is in force for the mailbox, and by which layer.", 200,
           "MySettings", etag=True),
     Route("me_settings_change", "PATCH", "me/settings", "Change own settings; null takes an own value back.", 200, "MySettings",
@@ -292,6 +295,7 @@ SCHEMAS: Mapping[str, Schema] = {
             "deletions": {"type": "array", "items": _ref("HeldDeletions")},
         }
     ),
+    "Org": _object({"org": _TEXT, "mode": {"type": "string", "enum": ["key", "lookup"]}, "code": _TEXT, "text": _TEXT}),
     "IssueAnswer": _object({"answer": {"type": "string", "enum": ["retry", "send", "discard"]}}),
     "Deletions": _object({"kind": _TEXT, "side": {"type": "string", "enum": ["mail", "crm"]}}),
     "LedgerEntry": _object(
