@@ -38,7 +38,7 @@ TRIES = 20  # each lost one means that somebody else joined or left
 @dataclass(frozen=True)
 class Claim:
     """`free`: nobody has it. `mine`: write, then `settle`. `theirs`: look again at `until`. `dead`: look up, then `take_over`.
-    `saved`: it is the record `crm_id`, held by `holders`, made by us or not."""
+    `saved`: it is the record `crm_id`, held by `holders`, made by us or not. `foreign`: another mailbox claimed it."""
 
     state: Literal["free", "mine", "theirs", "dead", "saved"]
     key: str
@@ -47,6 +47,7 @@ class Claim:
     crm_id: str = ""
     holders: tuple[str, ...] = ()
     made: bool = True
+    foreign: bool = False
 
 
 @dataclass(frozen=True)
@@ -222,7 +223,7 @@ class Claims:
             return Claim("dead", key, row.etag, until, made=made)
         given_up = until + timedelta(seconds=GRACE_S)
         ahead = until if until > now else min(given_up, now + timedelta(seconds=LOOK_S))
-        return Claim("dead" if given_up <= now else "theirs", key, row.etag, ahead, made=made)
+        return Claim("dead" if given_up <= now else "theirs", key, row.etag, ahead, made=made, foreign=True)
 
 
 def holders_of(crm_id: str) -> str:

@@ -6,6 +6,8 @@ Rules that hold here (design section 5, "Claims"):
 - The claim's key is the link's own key, the same in every mailbox. So the record's key is too, and where records carry keys a
   second create is refused whatever became of the claim.
 - A record is deleted only when its last holder leaves.
+- Where records carry no keys (lookup mode), what a dead session of another mailbox claimed is left to that mailbox for a
+  day: it alone can find the record that it may have made.
 - A claim that is settled twice is settled once: what an earlier session left half done is done again here.
 """
 
@@ -23,6 +25,8 @@ from shared.session.item_work import Work, created
 
 #: Seconds until an attendee's item looks again whether its organiser's mailbox made the record.
 ORGANIZER_S = 900.0
+#: Seconds for which a dead claim is left to its mailbox where no key tells whether its record stands.
+LEFT_S = 24 * 3600.0
 
 
 @dataclass(frozen=True)
@@ -48,10 +52,11 @@ class Sorted:
 
 
 class ItemClaims:
-    """The claims of one mailbox in one session. `connected(address)`: whether that person's mailbox is connected to the org."""
+    """The claims of one mailbox in one session. `connected(address)`: whether that person's mailbox is connected to the org;
+    `keyed()`: whether records carry keys there."""
 
-    def __init__(self, claims: Claims, connected: Callable[[str], bool]) -> None:
-        self._claims, self._connected = claims, connected
+    def __init__(self, claims: Claims, connected: Callable[[str], bool], keyed: Callable[[], bool]) -> None:
+        self._claims, self._connected, self._keyed = claims, connected, keyed
         self._mine: dict[str, Claim] = {}
 
     def sorted(self, works: Sequence[Work], now: datetime) -> Sorted:
@@ -89,16 +94,19 @@ class ItemClaims:
         free = []
         for one in wanted:
             claim = standing[one.link.claim]
-            mine = claim.state == "saved" and _stands(one) == claim.crm_id
-            if claim.state == "saved" and not mine:
+            if claim.state == "saved":
                 result[one.link.key] = self._joining(one, claim, now)
             elif claim.state in ("free", "dead") and self._follows(one):
                 result[one.link.key] = Taken("wait", wait_s=ORGANIZER_S, rule="waiting.organizer")
-            elif claim.state == "theirs":
+            elif claim.state == "theirs" or (claim.state == "dead" and self._is_left(claim, now)):
                 result[one.link.key] = Taken("wait", wait_s=LOOK_S, rule="waiting.claim")
             else:
                 free.append((one, claim))
         return result | self._claimed(free, now)
+
+    def _is_left(self, claim: Claim, now: datetime) -> bool:
+        ended = claim.until or now
+        return claim.foreign and not self._keyed() and (now - ended).total_seconds() < LEFT_S
 
     def _follows(self, one: Work) -> bool:
         facts = one.seen["mail"].facts if "mail" in one.seen else Facts()
@@ -162,6 +170,10 @@ class ItemClaims:
             self._mine[link.key] = claim
         return claim.state != "saved"
 
+    def has(self, link: Link) -> bool:
+        """Whether this session has the link's claim."""
+        return link.key in self._mine
+
     def release(self, links: Sequence[Link]) -> None:
         """Gives back what was not used, or whose record is deleted."""
         self._claims.release([self._mine.pop(link.key) for link in links if link.key in self._mine])
@@ -174,12 +186,15 @@ class ItemClaims:
 
 
 def _wants_claim(work: Work) -> bool:
-    """Whether a record is about to be made, or to be linked that stood before."""
+    """Whether a record is about to be made, or was found that is to be linked."""
     link, decided = work.link, work.plan
     if not link.claim or decided is None:
         return False
-    makes = decided.target == "crm" and decided.verb in ("write", "revive") and not created(link, "crm")
-    return makes or (work.stored is None and bool(link.crm.id) and link.rule == "adopted")
+    if created(link, "crm"):
+        return False  # claimed before it was announced
+    makes = decided.target == "crm" and decided.verb in ("write", "revive")
+    found = bool(link.crm.id) and link.rule != "joined" and (work.stored is None or not work.stored.crm.id)
+    return makes or found
 
 
 def _stands(work: Work) -> str:

@@ -134,7 +134,11 @@ class ItemWriting:
 
     def _later(self, held: Held, work: Work, taken: Taken) -> list[Write]:
         """The item waits for another mailbox: kept with its link, to be tried again when the time has come."""
-        self._note(held, work.link, taken.rule)
+        if work.stored is None or not work.stored.crm.id:
+            work.link = replace(work.link, crm=End())  # whose record it is, is not settled yet
+        if work.stored is None or work.stored.rule != taken.rule:
+            self._note(held, work.link, taken.rule)
+        work.link = replace(work.link, rule=taken.rule)
         self._again_after.append(taken.wait_s)
         row = records.row(code=taken.rule, kind=work.link.kind, since=records.text_of(held.now()), wait_s=taken.wait_s)
         return together(work, [*links.writes(work.link, before=work.stored), Put(records.held(work.link.key), row)])
@@ -207,9 +211,14 @@ class ItemWriting:
                 done.append(together(work, self._landed(held, work, answers[key])))
         if self._claims is not None:
             landed = [work for work in works if work.link.key not in failed and work.link.key not in stale]
-            self._claims.settle([work.link for work in landed if work.to_settle], held.now())
+            self._claims.settle([work.link for work in landed if self._settles(work)], held.now())
             self._claims.release([work.link for work in works if work.link.key not in stale])
         return [work for key, work in stale.items() if key not in failed]
+
+    def _settles(self, work: Work) -> bool:
+        """Whether its claim is to say which record it became: one that was made, found, or found to be made already."""
+        stays = work.plan is not None and work.plan.verb not in ("delete", "sever", "end")
+        return work.to_settle or (stays and self._claims is not None and self._claims.has(work.link))
 
     def _send(self, work: Work, side: Side) -> Send | None:
         assert work.plan is not None

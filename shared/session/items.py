@@ -205,6 +205,8 @@ class ItemSync(ItemWriting):
         link = self._state(held, stored, side, one)
         if link is None:
             return
+        if not link.end(side).id and one.item is not None:
+            link = replace(link, **{side: End(one.id)})  # type: ignore[arg-type]  # known by its key alone
         work = works.setdefault(link.key, Work(link, stored))
         work.link, work.seen[side] = link, one
         work.unsync |= side == "mail" and one.item is not None and self._scope.unsynced(one)

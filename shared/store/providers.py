@@ -15,7 +15,7 @@ from typing import Literal
 
 from shared.core import fields as law
 from shared.core.errors import CursorExpired, Gone, ItemError, Stale
-from shared.core.model import Item, Seen, Side, Value
+from shared.core.model import Facts, Item, Seen, Side, Value
 from shared.ports import Page, Send, Sent
 
 LONG_AGO = datetime.min.replace(tzinfo=UTC)
@@ -37,6 +37,7 @@ class Record:
     changed_at: int = 0
     by: Literal["user", "us"] = "user"
     made_at: datetime = LONG_AGO
+    facts: Facts = Facts()
 
 
 @dataclass
@@ -183,4 +184,4 @@ class MemorySide:
 
     def _seen(self, record: Record) -> Seen:
         item = None if record.deleted else Item(record.kind, dict(record.fields))
-        return Seen(record.id, str(record.version), item, record.key if self.keyed else "", record.marked)
+        return Seen(record.id, str(record.version), item, record.key if self.keyed else "", record.marked, record.facts)
