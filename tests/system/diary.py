@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 from tests.system.stage import Stage, address_of
@@ -44,6 +44,10 @@ class Diary:
 
     def mark(self, event_id: str, *names: str) -> None:
         self.change(event_id, categories=list(names))
+
+    def occurrence(self, series_id: str, day: date) -> str:
+        """The id of the occurrence that the pattern puts on that day."""
+        return str(self._do(lambda calendar: calendar.occurrence(series_id, day)))
 
     def event(self, event_id: str) -> Any:
         """Subject, times, categories ... as the stand-in keeps them."""
