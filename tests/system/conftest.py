@@ -35,7 +35,8 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 
 @pytest.fixture
 def stage(tmp_path: Path, azurite: Azurite) -> Iterator[Stage]:
-    """The product and its local world in one process; afterwards no answer of a vendor may have broken its contract."""
+    """The product and its local world in one process; afterwards no answer of a vendor may have broken its contract, and nobody
+    may have got a mail about an event but by what a person did or approved."""
     yield from _stage(Stage(tmp_path, azurite.connection_string))
 
 
@@ -49,6 +50,7 @@ def _stage(made: Stage) -> Iterator[Stage]:
     yield made
     made.close()
     assert made.world.violations == []
+    assert made.unasked() == []
 
 
 @dataclass

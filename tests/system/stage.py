@@ -86,6 +86,8 @@ class Stage:
         self.folder, self.connection, self.store = folder, connection, store
         self.authority = Authority(folder / "authority")
         self.world = World()
+        self.caused: list[Json] = []  # mails of the outbox that a person's act or word is the reason of
+        self.looked = 0
         self.microsoft, self.salesforce = Microsoft(self.world), Salesforce(self.world)
         self.microsoft.ca_file = str(self.authority.ca_file)
         self.loop = asyncio.new_event_loop()
@@ -248,6 +250,10 @@ class Stage:
             if not any(ring.why == "self" and delay == 0.0 for ring, delay in self.bell.rings):
                 return reports
         raise AssertionError(f"no end after {most} sessions: {reports[-1]}")
+
+    def unasked(self) -> list[Json]:
+        """The mails that the vendors would have sent because the product wrote, and nobody had asked for."""
+        return [mail for mail in self.world.outbox if not any(mail is one for one in self.caused)]
 
     def calls(self, vendor: str) -> int:
         return sum(self.world.calls.snapshot().get(vendor, {}).values())
