@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -98,3 +98,157 @@ def shown(row: Mapping[str, Any]) -> ics.Shown:
     end = start + timedelta(minutes=row["DurationInMinutes"])
     form = "%Y-%m-%d" if row["IsAllDayEvent"] else "%Y-%m-%dT%H:%M:%SZ"
     return row["Subject"], start.astimezone(UTC).strftime(form), end.astimezone(UTC).strftime(form)
+
+
+# --- what people do with a series
+
+
+@pytest.fixture(params=["key", "lookup"])
+def ann(request: pytest.FixtureRequest, memory_stage: Stage) -> Iterator[Diary]:
+    """One connected mailbox, its first session behind it; occurrences of 30 days."""
+    memory_stage.at(NOW)
+    memory_stage.users("ann")
+    if request.param == "key":
+        with_key_field(memory_stage)
+    memory_stage.sessions("ann")
+    memory_stage.wire.poll()
+    memory_stage.advance(61)
+    yield Diary(memory_stage, "ann")
+
+
+def weekly(ann: Diary, title: str, *, days: str = "monday", **span: Any) -> str:
+    """A series of hours at nine o'clock from 1 February on."""
+    return put(
+        ann, {**WEEKLY, "title": title, "range": span or {"type": "noEnd"}, "pattern": {**PATTERN, "daysOfWeek": [days]}}
+    )
+
+
+PATTERN = {"type": "weekly", "interval": 1, "firstDayOfWeek": "monday"}
+WEEKLY = {"zone": "UTC", "iana": "UTC", "start": datetime(2027, 2, 1, 9), "minutes": 60}  # noqa: DTZ001
+
+
+def days(stage: Stage, subject: str) -> list[str]:
+    """The days on which records of that subject begin, in order."""
+    return sorted(row["StartDateTime"][:10] for row in events(stage) if row["Subject"] == subject)
+
+
+def quiet(ann: Diary) -> None:
+    """Two sessions more write nothing at either vendor."""
+    for _ in range(2):
+        ann.step()
+    before, numbers = events(ann.stage), ann.act(lambda calendar: [one.version for one in calendar.events()])
+    ann.step()
+    assert events(ann.stage) == before
+    assert ann.act(lambda calendar: [one.version for one in calendar.events()]) == numbers
+
+
+FEBRUARY = ["2027-02-01", "2027-02-08", "2027-02-15", "2027-02-22", "2027-03-01", "2027-03-08"]
+
+
+def test_this_and_following_ends_the_first_series_and_begins_another(memory_stage: Stage, ann: Diary) -> None:
+    series = weekly(ann, "Old")
+    ann.step()
+    assert days(memory_stage, "Old") == FEBRUARY
+    kept = {row["Id"] for row in events(memory_stage) if row["StartDateTime"][:10] < "2027-02-20"}
+    rest = {"type": "endDate", "startDate": "2027-02-01", "endDate": "2027-02-21"}
+    ann.change(series, recurrence={"pattern": {**PATTERN, "daysOfWeek": ["monday"]}, "range": rest})
+    following = {**WEEKLY, "title": "New", "start": datetime(2027, 2, 23, 11), "range": {"type": "noEnd"}}  # noqa: DTZ001
+    put(ann, {**following, "pattern": {**PATTERN, "daysOfWeek": ["tuesday"]}})
+    ann.step()
+    assert days(memory_stage, "Old") == FEBRUARY[:3]
+    assert {row["Id"] for row in events(memory_stage) if row["Subject"] == "Old"} == kept
+    assert days(memory_stage, "New") == ["2027-02-23", "2027-03-02", "2027-03-09"]
+    quiet(ann)
+
+
+def test_a_single_event_becomes_a_series_and_one_again(memory_stage: Stage, ann: Diary) -> None:
+    made = ann.make("Talk", marked=True, **times(WEEKLY, datetime(2027, 2, 15, 9), datetime(2027, 2, 15, 10)))  # noqa: DTZ001
+    ann.step()
+    assert days(memory_stage, "Talk") == ["2027-02-15"]
+    span = {"type": "numbered", "startDate": "2027-02-15", "numberOfOccurrences": 3}
+    ann.change(made, recurrence={"pattern": {**PATTERN, "daysOfWeek": ["monday"]}, "range": span})
+    ann.step()
+    assert days(memory_stage, "Talk") == ["2027-02-15", "2027-02-22", "2027-03-01"]
+    quiet(ann)
+    ann.change(made, recurrence=None)
+    ann.step()
+    assert days(memory_stage, "Talk") == ["2027-02-15"]
+    quiet(ann)
+    ann.change(made, subject="Long talk")
+    ann.step()
+    assert [row["Subject"] for row in events(memory_stage)] == ["Long talk"]
+
+
+def test_occurrences_come_with_the_days(memory_stage: Stage, ann: Diary) -> None:
+    weekly(ann, "Stand-up")
+    ann.step()
+    assert days(memory_stage, "Stand-up")[-1] == "2027-03-08"
+    for day in range(1, 46):
+        ann.step(86_400)
+        now = NOW.date() + timedelta(days=day)
+        last = max(one for one in _mondays() if one < now + timedelta(days=30))  # it is not nine yet
+        assert days(memory_stage, "Stand-up")[-1] == last.isoformat(), now
+    assert days(memory_stage, "Stand-up") == [one.isoformat() for one in _mondays() if one <= last]
+    assert len({row["StartDateTime"] for row in events(memory_stage)}) == len(events(memory_stage))
+    quiet(ann)
+
+
+def _mondays() -> list[date]:
+    return [date(2027, 2, 1) + timedelta(days=7 * number) for number in range(30)]
+
+
+def test_a_moved_occurrence_keeps_its_record(memory_stage: Stage, ann: Diary) -> None:
+    series = weekly(ann, "Stand-up")
+    ann.step()
+    [record] = [row["Id"] for row in events(memory_stage) if row["StartDateTime"].startswith("2027-02-15")]
+    moved = ann.occurrence(series, date(2027, 2, 15))
+    ann.change(moved, **times(WEEKLY, datetime(2027, 2, 17, 15), datetime(2027, 2, 17, 16)))  # noqa: DTZ001
+    ann.step()
+    [row] = [row for row in events(memory_stage) if row["Id"] == record]
+    assert row["StartDateTime"][:16] == "2027-02-17T15:00"
+    assert len(events(memory_stage)) == len(FEBRUARY)
+    ann.edit(record, StartDateTime="2027-02-18T08:00:00.000Z", EndDateTime="2027-02-18T09:00:00.000Z")
+    ann.step()
+    assert ann.event(moved).details.start.isoformat() == "2027-02-18T08:00:00"
+    quiet(ann)
+
+
+def test_an_edit_of_one_record_reaches_its_occurrence_only(memory_stage: Stage, ann: Diary) -> None:
+    series = weekly(ann, "Stand-up")
+    ann.step()
+    [record] = [row["Id"] for row in events(memory_stage) if row["StartDateTime"].startswith("2027-02-22")]
+    ann.edit(record, Subject="Stand-up with guests", Location="Room 9", Description="Bring a chair.")
+    ann.step()
+    view = ann.act(lambda calendar: calendar.view(NOW - timedelta(days=14), NOW + timedelta(days=60)))
+    other = [one for one in view if one.details.subject != "Stand-up"]
+    assert [(one.day, one.details.subject) for one in other] == [(date(2027, 2, 22), "Stand-up with guests")]
+    assert "Bring a chair." in other[0].details.html
+    assert ann.event(series).details.subject == "Stand-up"
+    assert sorted(row["Subject"] for row in events(memory_stage)) == ["Stand-up"] * 5 + ["Stand-up with guests"]
+    quiet(ann)
+
+
+def test_a_series_of_many_goes_as_one_and_the_brake_counts_it_so(memory_stage: Stage, ann: Diary) -> None:
+    daily = {**WEEKLY, "title": "Daily", "pattern": {"type": "daily", "interval": 1}, "range": {"type": "noEnd"}}
+    series, other = put(ann, daily), weekly(ann, "Weekly")
+    ann.step()
+    assert len(days(memory_stage, "Daily")) > 30
+    ann.delete(series)
+    ann.step()
+    assert days(memory_stage, "Daily") == []
+    assert days(memory_stage, "Weekly") == FEBRUARY
+    assert "held.deletes" not in memory_stage.ledger("ann")
+    ann.delete(other)
+    ann.step()
+    assert events(memory_stage) == []
+
+
+def test_many_series_at_once_meet_the_brake(memory_stage: Stage, ann: Diary) -> None:
+    made = [weekly(ann, f"Series {number}", type="numbered", numberOfOccurrences=3) for number in range(30)]
+    ann.step()
+    assert len(events(memory_stage)) == 90
+    for one in made:
+        ann.delete(one)
+    ann.step()
+    assert len(events(memory_stage)) == 90
+    assert "held.deletes" in memory_stage.ledger("ann")
