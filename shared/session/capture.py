@@ -178,7 +178,7 @@ class MailCapture:
 
     def _finish_unfinished(self, held: Held) -> int:
         """What earlier sessions announced, and held mails whose time has come."""
-        rows = {name: list(held.store.scan(held.place, *records.every(name))) for name in ("open", "held")}
+        rows = {name: mail_rows.of_mail(held.store.scan(held.place, *records.every(name))) for name in ("open", "held")}
         self._open = {row.key.removeprefix(mail_rows.opened("")) for row in rows["open"]}
         waiting, again = mail_rows.due(rows["open"], held.now(), "until"), mail_rows.due(rows["held"], held.now(), "next")
         later = [records.read(row)["until"] for row in rows["open"] if row not in waiting.values()]
