@@ -112,6 +112,10 @@ class Diary:
     def edit(self, record_id: str, **fields: Any) -> None:
         self.stage.do(lambda: self.stage.salesforce.records.update("Event", record_id, fields, self.user))
 
+    def give(self, record_id: str, to: str) -> None:
+        """Makes another user the owner of a record."""
+        self.edit(record_id, OwnerId=self.stage.ids[address_of(to)])
+
     def remove(self, record_id: str) -> None:
         self.stage.do(lambda: self.stage.salesforce.records.delete("Event", record_id, self.user))
 
