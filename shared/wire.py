@@ -210,7 +210,7 @@ class Wire:
             mailbox=entry.key,
             digest_key=self.digest_key,
             scope=ItemScope(owner, profile, filters, now),
-            claims=ItemClaims(Claims(self.store, org, entry.key), connected),
+            claims=ItemClaims(Claims(self.store, org, entry.key), connected, self._owners(entry.org)),
             people=ItemPeople(crm, owner, profile, filters),
             secret=self.settings.install_secret,
         )

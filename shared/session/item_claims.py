@@ -5,7 +5,8 @@ Rules that hold here (design section 5, "Claims"):
   the organiser is connected, an attendee's item waits for it and then only follows: it changes nothing of the record.
 - The claim's key is the link's own key, the same in every mailbox. So the record's key is too, and where records carry keys a
   second create is refused whatever became of the claim.
-- A record is deleted only when its last holder leaves.
+- A record is deleted only when its last holder leaves. One that was given to another user is left to them, unless they hold it
+  by the same claim: then it is one thing of both.
 - A claim that is settled twice is settled once: what an earlier session left half done is done again here.
 """
 
@@ -48,10 +49,13 @@ class Sorted:
 
 
 class ItemClaims:
-    """The claims of one mailbox in one session. `connected(address)`: whether that person's mailbox is connected to the org."""
+    """The claims of one mailbox in one session. `connected(address)`: whether that person's mailbox is connected to the org;
+    `mailboxes(user)`: those of a CRM user."""
 
-    def __init__(self, claims: Claims, connected: Callable[[str], bool]) -> None:
-        self._claims, self._connected = claims, connected
+    def __init__(
+        self, claims: Claims, connected: Callable[[str], bool], mailboxes: Callable[[str], Iterable[str]] = lambda user: ()
+    ) -> None:  # fmt: skip
+        self._claims, self._connected, self._mailboxes = claims, connected, mailboxes
         self._mine: dict[str, Claim] = {}
 
     def sorted(self, works: Sequence[Work], now: datetime) -> Sorted:
@@ -72,12 +76,21 @@ class ItemClaims:
                     waiting.append((work, found))
         return Sorted(ready, joined, waiting)
 
+    def holds_too(self, user: str, link: Link) -> bool:
+        """Whether a mailbox of that user holds the same thing."""
+        theirs = set(self._mailboxes(user)) if link.claim else set()
+        return bool(theirs) and not theirs.isdisjoint(self._claims.holding(link.crm.id, link.claim))
+
     def _leave(self, works: Sequence[Work], now: datetime) -> None:
         for work in works:
             decided = work.plan
-            if not work.link.claim or decided is None or decided.verb not in ("delete", "sever"):
+            if not work.link.claim or decided is None:
                 continue
-            if decided.target == "mail" and not work.unsync:
+            if work.given_away:
+                self._leaves(work.link, now)
+            elif decided.verb not in ("delete", "sever"):
+                continue
+            elif decided.target == "mail" and not work.unsync:
                 self.forget([work.link], now)
             elif not self._leaves(work.link, now):
                 work.plan = Plan("end", f"{decided.rule}.others_hold")

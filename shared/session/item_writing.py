@@ -106,7 +106,19 @@ class ItemWriting:
         self._bugs.decided += 1
         if work.problem is not None:
             return work.problem
+        if self._is_given_away(work):
+            work.given_away = True
+            there = work.seen.get("mail")
+            stands = there is None or there.item is not None
+            return Plan("sever", "severed.owner", target="mail") if stands else Plan("end", "severed.owner")
         return self._bugs.guard(lambda: self._plan(work, held.now().timestamp()))
+
+    def _is_given_away(self, work: Work) -> bool:
+        """Whether the record is another user's now, who does not hold the same thing."""
+        crm = work.seen.get("crm")
+        if crm is None or crm.item is None or not self._scope.gave_away(work.link, crm):
+            return False
+        return self._claims is None or not self._claims.holds_too(crm.facts.owner, work.link)
 
     def _plan(self, work: Work, now: float) -> Plan:
         link, seen = work.link, work.seen
@@ -236,23 +248,31 @@ class ItemWriting:
         rule = decided.rule if decided.rule != "same" else link.rule
         ends = {side: end_after(work, side, answers.get(side)) for side in SIDES}
         link = replace(link, announced=(), rule=rule, gone="", mail=ends["mail"], crm=ends["crm"], ours=decided.ours)
+        link = replace(link, owner=self._owner_of(work))
         if decided.waits != link.waits:
             link = self._now_waits(held, link, decided.waits)
         if decided.verb == "sever":
-            link = replace(link, state="severed", waits={})
-            if not work.unsync:
+            link = replace(link, state="severed", waits={}, marked=link.marked and not work.given_away)
+            if not work.unsync:  # a record that was given away is gone from here, for nobody tells us of it any more
                 gone = other(decided.target) if decided.target else "mail"
                 link = replace(link, **{gone: replace(link.end(gone), version="gone")})  # type: ignore[arg-type]
         if "mail" in answers and answers["mail"].uid and not link.claim:
             link = replace(link, claim=self._claim_of(link, answers["mail"].uid))
             work.to_settle = True
-        work.to_settle |= created(work.link, "crm") or (work.stored is None and link.rule == "adopted")
+        is_new = work.stored is None or work.stored.state == "severed"
+        work.to_settle |= created(work.link, "crm") or (is_new and link.rule == "adopted")
         work.link = link
         if decided.writes or decided.verb == "sever":
             self._note(held, link, decided.rule, fields=tuple(sorted({n for f in decided.writes.values() for n in f})))
         for name, winner in decided.conflicts.items():
             self._note(held, link, "conflict", winner, (name,))
         return links.writes(link, before=work.stored)
+
+    def _owner_of(self, work: Work) -> str:
+        crm = work.seen.get("crm")
+        if crm is not None and crm.item is not None and crm.facts.owner:
+            return crm.facts.owner
+        return self._scope.user if created(work.link, "crm") else work.link.owner
 
     def _now_waits(self, held: Held, link: Link, waits: Mapping[str, tuple[str, str]]) -> Link:
         for rule in sorted({rule for rule, _ in waits.values()}):

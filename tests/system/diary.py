@@ -25,6 +25,7 @@ class Diary:
 
     def __init__(self, stage: Stage, name: str) -> None:
         self.stage, self.name = stage, name
+        self.order = 0
         self.user = stage.ids[address_of(name)]
 
     def at(self, hours: float) -> datetime:
