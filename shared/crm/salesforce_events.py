@@ -42,7 +42,7 @@ from shared.crm.salesforce_versions import is_of_series, stamp_of, version_of
 from shared.crm.schema import NOT_SEEN, Schema
 from shared.ports import AccessToken, Clock, Page, Send, Sent
 
-PAGE = 2_000
+PAGE = 4_000
 OBJECTS = ("Event", "EventRelation")
 OF_SERIES = "refused.series"
 _ID = re.compile(r"[a-zA-Z0-9]{18}")
@@ -74,7 +74,8 @@ class SalesforceEvents:
     # --- reading -----------------------------------------------------------------------------------------------------
 
     def changes(self, kind: str, cursor: str | None) -> Page:
-        """A page of the listing in two calls; relations of more than 2,000 rows are further ones."""
+        """A page of the listing in three calls, two where it is no more than 2,000 events; relations beyond 2,000 rows of a
+        statement are further ones."""
         if cursor and not _ID.fullmatch(cursor):
             raise CursorExpired(f"crm.{kind}")
         found = self._with_schema(partial(self._listed, cursor or ""))

@@ -3,6 +3,8 @@
 Rules that hold here (design sections 3 to 5):
 - Every write is announced in the link's row before it is made; the commit after the answer sets the new bases, clears the
   announcements and, for the last links of a page, carries the page's cursor.
+- A record that says nothing but what is known is not looked at further, and no row is written because its version moved: a
+  mass update of what is not carried costs nothing here. Who writes with an old version is told so (Stale) and reads again.
 - What is not finished, or remembered in an older canonical form, is decided with both ends read again.
 - A base is what was read, or what was sent narrowed; never a read-back. A version comes from the write's own answer.
 - Stale is read again and planned again, three times; what is still stale then waits for the next session, announced, or for
@@ -25,7 +27,7 @@ from shared.core import fields as law
 from shared.core.errors import Bug, Gone, ItemError, Refused, RowTooLarge, Stale
 from shared.core.insist import turned
 from shared.core.model import SIDES, End, Link, Seen, Side, other
-from shared.core.plan import Plan, made_from, plan
+from shared.core.plan import Plan, is_known, made_from, plan
 from shared.ports import MAX_COMMIT, Ledger, LedgerEntry, Provider, Put, Send, Sent, Write
 from shared.session import links, records
 from shared.session.bugs import BugCount
@@ -63,6 +65,16 @@ class ItemWriting:
             self._read_again(held, kind, pending)
         done += [self._hold(held, work, Stale()) for work in pending if not work.link.announced]
         self._commit(held, kind, done, last)
+
+    def _says_nothing(self, work: Work) -> bool:
+        """Whether the CRM alone was heard of, with nothing but what is known. What the mailbox tells is not complete yet: who
+        of its people is in the CRM has to be asked."""
+        link, crm = work.link, work.seen.get("crm")
+        if crm is None or len(work.seen) > 1 or link != work.stored or work.also or work.granted or work.discard:
+            return False
+        if crm.facts.owner != link.owner or link.insists:
+            return False
+        return self._bugs.guard(lambda: is_known(link, "crm", crm, self._digest_key)) is True
 
     def _reads_first(self, work: Work) -> bool:
         """Whether both ends must be known as they are now."""

@@ -108,13 +108,16 @@ class ItemSync(ItemWriting):
                 works += self._gone_of_series(held, kind, side, page, {work.link.key for work in works})
             if page.listing and page.done:
                 works += self._absent(held, kind, side, set(state.pop("listed")), {work.link.key for work in works})
+            told = len(works)
+            works = [work for work in works if not self._says_nothing(work)]
+            silent = told - len(works)
             self._brake(held, kind, side, works, empty=page.listing and page.done and not page.seen)
             # the cursor rides in the last commit of its page, never before
             value = records.row(cursor=page.cursor, **({"listed": state["listed"]} if "listed" in state else {}))
             unchanged = row is not None and dict(records.read(row)) == value
             self._carry_out(held, kind, works, () if unchanged else (Put(key, value),))
             self._take_off(held, page.after)
-            held.count(len(page.seen))
+            held.count(len(page.seen) - silent)
             yield len(works)
             cursor, row = page.cursor, None
             if page.done:
