@@ -117,6 +117,15 @@ class Diary:
         """Makes another user the owner of a record."""
         self.edit(record_id, OwnerId=self.stage.ids[address_of(to)])
 
+    def invite(self, record_id: str, person: str) -> None:
+        """Invites a contact, lead or user to the event in Salesforce."""
+        fields = {"EventId": record_id, "RelationId": person}
+        self.stage.do(lambda: self.stage.salesforce.records.create("EventRelation", fields, self.user))
+
+    def invited(self, record_id: str) -> set[str]:
+        rows = self.stage.do(lambda: self.stage.salesforce.records.children("EventRelation", "EventId", record_id))
+        return {str(row["RelationId"]) for row in rows}
+
     def remove(self, record_id: str) -> None:
         self.stage.do(lambda: self.stage.salesforce.records.delete("Event", record_id, self.user))
 

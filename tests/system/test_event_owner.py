@@ -15,10 +15,10 @@ Two = tuple[Diary, Diary]
 def two(request: pytest.FixtureRequest, memory_stage: Stage) -> Two:
     """Ann and Bob, both connected to one org that is polled as a whole."""
     stage = memory_stage
-    stage.users("ann", "bob", "carl")
+    stage.users("ann", "bob")
     if request.param.startswith("key"):
         with_key_field(stage)
-    for name in ("ann", "bob", "carl"):
+    for name in ("ann", "bob"):
         stage.sessions(name)
     stage.wire.poll()
     stage.advance(61)

@@ -142,6 +142,31 @@ def test_a_meeting_of_somebody_else_is_never_written_but_for_its_marks(stage: St
     assert ann.event(made).own.categories == ()
 
 
+def test_who_is_invited_in_salesforce_is_not_invited_to_the_meeting(stage: Stage, ann: Diary) -> None:
+    made = online(ann, "Agenda.")
+    ann.step()
+    outbox(stage)
+    dan = contact(stage, DAN)
+    ann.invite(only(stage)["Id"], dan)
+    stage.world.calls.clear()
+    for _ in range(3):
+        ann.step()
+    assert patches(stage) == 0
+    assert [one.address for one in ann.event(made).details.attendees] == [CORA]
+    assert dan in ann.invited(only(stage)["Id"])
+    ann.change(made, subject="Long review")
+    ann.step()
+    assert dan in ann.invited(only(stage)["Id"])
+
+
+def test_an_event_of_salesforce_comes_down_without_its_invitees(stage: Stage, ann: Diary) -> None:
+    record = ann.record("Lunch", 30)
+    ann.invite(record, contact(stage, DAN))
+    ann.step()
+    [event] = ann.all()
+    assert (event.details.subject, event.details.attendees) == ("Lunch", ())
+
+
 @pytest.mark.parametrize("mails", [False, True], ids=["private patches are silent", "private patches mail"])
 def test_a_meeting_is_patched_by_itself_only_to_take_its_mark_off(stage: Stage, ann: Diary, mails: bool) -> None:
     """What the mark costs where the vendor mails attendees even for what only the organiser sees: one update, when its record
