@@ -252,3 +252,54 @@ def test_many_series_at_once_meet_the_brake(memory_stage: Stage, ann: Diary) -> 
     ann.step()
     assert len(events(memory_stage)) == 90
     assert "held.deletes" in memory_stage.ledger("ann")
+
+
+def test_a_series_moved_as_a_whole_moves_its_records(memory_stage: Stage, ann: Diary) -> None:
+    series = weekly(ann, "Stand-up")
+    ann.step()
+    span = {"type": "noEnd", "startDate": "2027-02-02"}
+    moved = times(WEEKLY, datetime(2027, 2, 2, 11), datetime(2027, 2, 2, 12))  # noqa: DTZ001
+    ann.change(series, **moved, recurrence={"pattern": {**PATTERN, "daysOfWeek": ["tuesday"]}, "range": span})
+    ann.step()
+    assert {row["StartDateTime"][11:16] for row in events(memory_stage)} == {"11:00"}
+    assert days(memory_stage, "Stand-up") == [
+        "2027-02-02", "2027-02-09", "2027-02-16", "2027-02-23", "2027-03-02", "2027-03-09"
+    ]  # fmt: skip
+    quiet(ann)
+
+
+def test_the_mark_of_a_series_is_that_of_its_occurrences(memory_stage: Stage, ann: Diary) -> None:
+    series = weekly(ann, "Stand-up")
+    ann.step()
+    ann.mark(series)
+    ann.step()
+    ann.change(series, subject="Changed")
+    ann.step()
+    assert days(memory_stage, "Stand-up") == FEBRUARY
+    ann.mark(series, "Salesforce")
+    ann.step()
+    assert days(memory_stage, "Changed") == FEBRUARY
+    ann.mark(series, "Salesforce", "Salesforce Unsync")
+    ann.step()
+    assert events(memory_stage) == []
+    ann.mark(series, "Salesforce")
+    ann.step()
+    assert days(memory_stage, "Changed") == FEBRUARY
+    quiet(ann)
+
+
+def test_a_record_deleted_in_salesforce_unmarks_its_occurrence_only(memory_stage: Stage, ann: Diary) -> None:
+    series = weekly(ann, "Stand-up")
+    ann.step()
+    [record] = [row["Id"] for row in events(memory_stage) if row["StartDateTime"].startswith("2027-02-22")]
+    ann.remove(record)
+    for _ in range(3):
+        ann.step()
+    assert days(memory_stage, "Stand-up") == [day for day in FEBRUARY if day != "2027-02-22"]
+    assert ann.event(series).own.categories == ("Salesforce",)
+    assert ann.event(ann.occurrence(series, date(2027, 2, 22))).own.categories == ()
+    quiet(ann)
+    ann.change(series, subject="Changed")
+    ann.step()
+    assert days(memory_stage, "Changed") == [day for day in FEBRUARY if day != "2027-02-22"]
+    assert len(events(memory_stage)) == 5
