@@ -10,5 +10,6 @@ step "400 histories of events through the real runtime" .venv/bin/python -m test
 step "a host killed 50 times in a first sync of 500 mails" .venv/bin/python -m tests.system.kill --mails 500 --values 50
 step "two sessions at once, one dies: 200 seeds" .venv/bin/python -m tests.system.pair --seeds 200
 step "our own mistakes: 1,000 mails, 10 of them break each adapter function" .venv/bin/python -m tests.system.broken --mails 1000
+step "50,000 records changed at once: calls and rows" .venv/bin/python -m tests.system.bulk
 [ $failed = 0 ] && echo "all long runs well"
 exit $failed

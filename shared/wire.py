@@ -205,7 +205,7 @@ class Wire:
             mailbox=entry.key,
             digest_key=self.digest_key,
             scope=ItemScope(owner, profile, filters, now),
-            claims=ItemClaims(Claims(self.store, org, entry.key), connected, lambda: events.keyed),
+            claims=ItemClaims(Claims(self.store, org, entry.key), connected, lambda: events.keyed, self._owners(entry.org)),
             people=ItemPeople(crm, owner, profile, filters),
             secret=self.settings.install_secret,
         )

@@ -6,7 +6,8 @@ Rules that hold here (behaviour.md 0.2 to 0.11, 2.1, S9 to S11, C2, C4):
 - By itself a mailbox's item is saved where the profile says so, the user made or accepted it, it was made after activation, is
   not private, and is not among colleagues alone. What stood on both sides before is paired, not made again.
 - From the CRM comes what belongs to the user, was made after activation, lies in the window and is wanted (down-sync).
-- What is linked stays ours while its mark stays, or while it never had one; outside the window it rests.
+- What is linked stays ours while its mark stays, or while it never had one; outside the window it rests. A record that was the
+  user's and was given to somebody else is ours no longer (behaviour.md C9).
 - A change from the CRM that other people would be told of waits, and never reaches a meeting somebody else organises.
 """
 
@@ -104,6 +105,19 @@ class ItemScope:
     def unsynced(self, seen: Seen) -> bool:
         return UNSYNC in seen.facts.marks
 
+    @property
+    def user(self) -> str:
+        """The CRM user whose items these are."""
+        return self._owner.user
+
+    def owns(self, crm: Seen) -> bool:
+        return crm.facts.owner[:15] == self._owner.user[:15]
+
+    def gave_away(self, link: Link, crm: Seen) -> bool:
+        """Whether the record was the user's and is somebody else's now."""
+        was_ours = link.owner[:15] == self._owner.user[:15]
+        return was_ours and bool(crm.facts.owner) and not self.owns(crm)
+
     def terms(self, link: Link, mail: Seen | None) -> Terms:
         """On which terms a linked pair is carried, as the mailbox's end is now."""
         if link.follows:
@@ -151,7 +165,7 @@ class ItemScope:
         facts = seen.facts
         if not self._profile["down_events"]:
             return Judged(False, "skipped.down_off")
-        if facts.owner and facts.owner[:15] != self._owner.user[:15]:
+        if facts.owner and not self.owns(seen):
             return Judged(False, "skipped.other_owner")
         if self._is_old(facts) and not self._takes_all:
             return Judged(False, "skipped.before_activation")

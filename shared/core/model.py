@@ -109,7 +109,8 @@ class Link:
     systems insist, held since when. `waits`: fields whose change in the CRM waits for a person: (rule, digest of the CRM's
     value); `ours`: careful fields of which the mailbox holds what we wrote. `group`: a hash of the series; `claim`: the key
     under which the record is claimed; `follows`: another mailbox carries this record, this one's item changes nothing of
-    it. `marked`: the mailbox's item had our mark when last seen."""
+    it. `marked`: the mailbox's item had our mark when last seen. `owner`: the CRM user whose record it was when last seen,
+    "" = nobody looked."""
 
     key: str
     kind: str
@@ -129,6 +130,7 @@ class Link:
     claim: str = ""
     follows: bool = False
     marked: bool = False
+    owner: str = ""
 
     def end(self, side: Side) -> End:
         return self.mail if side == "mail" else self.crm

@@ -168,6 +168,14 @@ def made_from(
     return Plan(verb, rule, {target: sent}, bases, target, held=held, ours=ours)
 
 
+def is_known(link: Link, side: Side, seen: Seen, digest_key: bytes) -> bool:
+    """Whether all that this side tells of a link at rest is what its base says: then there is nothing to plan."""
+    if link.announced or link.gone or link.waits or link.end(side).canon != law.CANON or seen.item is None:
+        return False
+    view = view_of(link, seen, digest_key)
+    return all(_position(link, side, name, view) == 0 for name in view.values)
+
+
 def _position(link: Link, side: Side, name: str, view: View) -> int | None:
     """The latest known position of what the side holds; None = nobody announced it, so a person made it."""
     for position in range(len(link.announced), 0, -1):

@@ -39,7 +39,7 @@ SYSTEM = (
 #: what is asked for where this user sees it.
 FIELDS = (
     "Subject", "Location", "Description", "StartDateTime", "EndDateTime", "DurationInMinutes", "IsAllDayEvent", "ShowAs",
-    "IsPrivate", "WhoId", "WhatId", "IsRecurrence", "GroupEventType", KEY,
+    "IsPrivate", "WhoId", "WhatId", "IsRecurrence", "IsRecurrence2", "GroupEventType", KEY,
 )  # fmt: skip
 #: canonical name -> (field, how its text is cleaned)
 TEXTS = {"subject": ("Subject", line), "location": ("Location", line), "description": ("Description", clean)}

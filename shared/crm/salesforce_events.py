@@ -6,6 +6,7 @@ Rules that hold here (design sections 4 and 5; behaviour.md 1.4):
 - A listing holds the user's own events of the window, by id: each page stands for itself, and its cursor is the last id.
 - Where Salesforce does not know a field for this user that the org's description has, the user gets a description of their
   own and the work is done once more.
+- An occurrence of a Lightning series is never written: since API 58.0 a change of a coming one changes the whole series.
 - A mistake of our own at one event is that one's: a write of it is a Bug, and of one that cannot be read nothing is known.
 
 It must never list a child event or tell one user of another's, nor let a word of the vendor's errors out.
@@ -37,12 +38,13 @@ from shared.crm.salesforce_event_map import KEY, Org, Row, soql_moment
 from shared.crm.salesforce_event_people import Relation
 from shared.crm.salesforce_event_read import Found, read_events, with_people
 from shared.crm.salesforce_event_write import BATCH, Writer
-from shared.crm.salesforce_versions import stamp_of, version_of
+from shared.crm.salesforce_versions import is_of_series, stamp_of, version_of
 from shared.crm.schema import NOT_SEEN, Schema
 from shared.ports import AccessToken, Clock, Page, Send, Sent
 
-PAGE = 2_000
+PAGE = 4_000
 OBJECTS = ("Event", "EventRelation")
+OF_SERIES = "refused.series"
 _ID = re.compile(r"[a-zA-Z0-9]{18}")
 
 T = TypeVar("T")
@@ -72,7 +74,8 @@ class SalesforceEvents:
     # --- reading -----------------------------------------------------------------------------------------------------
 
     def changes(self, kind: str, cursor: str | None) -> Page:
-        """A page of the listing in two calls; relations of more than 2,000 rows are further ones."""
+        """A page of the listing in three calls, two where it is no more than 2,000 events; relations beyond 2,000 rows of a
+        statement are further ones."""
         if cursor and not _ID.fullmatch(cursor):
             raise CursorExpired(f"crm.{kind}")
         found = self._with_schema(partial(self._listed, cursor or ""))
@@ -124,6 +127,11 @@ class SalesforceEvents:
             raise ValueError(f"a write takes at most {BATCH} sends, not {len(sends)}")
         if not sends:
             return []
+        may = [n for n, send in enumerate(sends) if not is_of_series(send.version)]
+        written = iter(self._write([sends[n] for n in may]) if may else ())
+        return [next(written) if n in may else Refused(OF_SERIES) for n in range(len(sends))]
+
+    def _write(self, sends: Sequence[Send]) -> Sequence[Sent | ItemError]:
         sends = [replace(send, version=stamp_of(send.version)) for send in sends]
         now = self._client.clock.now()
         answers = self._writer().write(sends)
@@ -162,8 +170,8 @@ class SalesforceEvents:
 
     def _seen(self, found: Found) -> list[Seen]:
         """What is younger than the question may change again under the same stamp."""
-        seen = [self._one(row, relations) for row, relations in found]
-        return [replace(one, version=version_of(one.version, self._asked)) for one in seen]
+        seen = [(self._one(row, relations), bool(row.get("IsRecurrence2"))) for row, relations in found]
+        return [replace(one, version=version_of(one.version, self._asked, of_series=series)) for one, series in seen]
 
     def _one(self, row: Row, relations: Iterable[Relation] | None) -> Seen:
         seen = bug_or(partial(salesforce_event_map.seen, row, relations, self._user_id))

@@ -42,7 +42,7 @@ WANTED: Mapping[str, tuple[str, ...]] = {
     "Task": ("Subject", "Description", "Status", "TaskSubtype", "ActivityDate", "WhoId", "WhatId"),
     "Event": (
         "OwnerId", "Subject", "Location", "Description", "StartDateTime", "EndDateTime", "DurationInMinutes", "IsAllDayEvent",
-        "ShowAs", "IsPrivate", "WhoId", "WhatId", "IsRecurrence", "GroupEventType", "Mailspan_Key__c",
+        "ShowAs", "IsPrivate", "WhoId", "WhatId", "IsRecurrence", "IsRecurrence2", "GroupEventType", "Mailspan_Key__c",
     ),
     "EventRelation": ("Status", "IsInvitee", "IsParent"),
 }  # fmt: skip

@@ -194,6 +194,12 @@ class Claims:
             with contextlib.suppress(RowChanged):
                 self._store.commit(self._org, [Delete(_row_key(claim.key), claim.etag)])
 
+    def holding(self, crm_id: str, key: str) -> frozenset[str]:
+        """The mailboxes that hold the record by this claim."""
+        first = holders_of(crm_id)
+        rows = self._store.scan(self._org, first, first[:-1] + "`")
+        return frozenset(str(row.value["mailbox"]) for row in rows if row.value["claim"] == key)
+
     def holder_key(self, crm_id: str) -> str:
         return f"{holders_of(crm_id)}{self._mailbox}"
 

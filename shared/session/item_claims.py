@@ -5,7 +5,8 @@ Rules that hold here (design section 5, "Claims"):
   the organiser is connected, an attendee's item waits for it and then only follows: it changes nothing of the record.
 - The claim's key is the link's own key, the same in every mailbox. So the record's key is too, and where records carry keys a
   second create is refused whatever became of the claim.
-- A record is deleted only when its last holder leaves.
+- A record is deleted only when its last holder leaves. One that was given to another user is left to them, unless they hold it
+  by the same claim: then it is one thing of both.
 - Where records carry no keys (lookup mode), what a dead session of another mailbox claimed is left to that mailbox for a
   day: it alone can find the record that it may have made.
 - A claim that is settled twice is settled once: what an earlier session left half done is done again here.
@@ -53,10 +54,13 @@ class Sorted:
 
 class ItemClaims:
     """The claims of one mailbox in one session. `connected(address)`: whether that person's mailbox is connected to the org;
-    `keyed()`: whether records carry keys there."""
+    `keyed()`: whether records carry keys there; `mailboxes(user)`: those of a CRM user."""
 
-    def __init__(self, claims: Claims, connected: Callable[[str], bool], keyed: Callable[[], bool]) -> None:
-        self._claims, self._connected, self._keyed = claims, connected, keyed
+    def __init__(
+        self, claims: Claims, connected: Callable[[str], bool], keyed: Callable[[], bool],
+        mailboxes: Callable[[str], Iterable[str]] = lambda user: (),
+    ) -> None:  # fmt: skip
+        self._claims, self._connected, self._keyed, self._mailboxes = claims, connected, keyed, mailboxes
         self._mine: dict[str, Claim] = {}
 
     def sorted(self, works: Sequence[Work], now: datetime) -> Sorted:
@@ -77,12 +81,21 @@ class ItemClaims:
                     waiting.append((work, found))
         return Sorted(ready, joined, waiting)
 
+    def holds_too(self, user: str, link: Link) -> bool:
+        """Whether a mailbox of that user holds the same thing."""
+        theirs = set(self._mailboxes(user)) if link.claim else set()
+        return bool(theirs) and not theirs.isdisjoint(self._claims.holding(link.crm.id, link.claim))
+
     def _leave(self, works: Sequence[Work], now: datetime) -> None:
         for work in works:
             decided = work.plan
-            if not work.link.claim or decided is None or decided.verb not in ("delete", "sever"):
+            if not work.link.claim or decided is None:
                 continue
-            if decided.target == "mail" and not work.unsync:
+            if work.given_away:
+                self._leaves(work.link, now)
+            elif decided.verb not in ("delete", "sever"):
+                continue
+            elif decided.target == "mail" and not work.unsync:
                 self.forget([work.link], now)
             elif not self._leaves(work.link, now):
                 work.plan = Plan("end", f"{decided.rule}.others_hold")

@@ -22,9 +22,9 @@ class Work:
     """One link in hand: as stored (None = new), as it is now, what was seen of its ends, and the plan.
 
     `problem`: why it cannot be decided; `also`: rows that change with it; `inferred`: its deletion is a listing's conclusion.
-    `unsync`: a person took it out. `granted`, `discard`: fields of which a person said that they cross, or that the mailbox's
-    value stands. `related`: the CRM record it is about. `unpaired`: the rule by which it stays away where no pair of it is
-    found. `to_settle`: its record was made or found, which its claim is to say.
+    `unsync`: a person took it out; `given_away`: its record is somebody else's now. `granted`, `discard`: fields of which a
+    person said that they cross, or that the mailbox's value stands. `related`: the CRM record it is about. `unpaired`: the rule
+    by which it stays away where no pair of it is found. `to_settle`: its record was made or found, which its claim is to say.
     """
 
     link: Link
@@ -35,6 +35,7 @@ class Work:
     problem: ItemError | None = None
     also: tuple[Write, ...] = ()
     unsync: bool = False
+    given_away: bool = False
     granted: Mapping[str, str] = field(default_factory=dict)
     discard: Mapping[str, str] = field(default_factory=dict)
     related: str = ""
@@ -45,7 +46,14 @@ class Work:
 class Scope(Protocol):
     """What `core.item_scope` says of one mailbox."""
 
+    @property
+    def user(self) -> str: ...
+
     def judged(self, side: Side, seen: Seen) -> Judged: ...
+
+    def owns(self, crm: Seen) -> bool: ...
+
+    def gave_away(self, link: Link, crm: Seen) -> bool: ...
 
     def rests(self, link: Link, seen: Seen) -> str: ...
 

@@ -3,6 +3,8 @@
 Rules that hold here (design sections 3 to 5):
 - Every write is announced in the link's row before it is made; the commit after the answer sets the new bases, clears the
   announcements and, for the last links of a page, carries the page's cursor.
+- A record that says nothing but what is known is not looked at further, and no row is written because its version moved: a
+  mass update of what is not carried costs nothing here. Who writes with an old version is told so (Stale) and reads again.
 - What is not finished, or remembered in an older canonical form, is decided with both ends read again.
 - A base is what was read, or what was sent narrowed; never a read-back. A version comes from the write's own answer.
 - Stale is read again and planned again, three times; what is still stale then waits for the next session, announced, or for
@@ -25,7 +27,7 @@ from shared.core import fields as law
 from shared.core.errors import Bug, Gone, ItemError, Refused, RowTooLarge, Stale
 from shared.core.insist import turned
 from shared.core.model import SIDES, End, Link, Seen, Side, other
-from shared.core.plan import Plan, made_from, plan
+from shared.core.plan import Plan, is_known, made_from, plan
 from shared.ports import MAX_COMMIT, Ledger, LedgerEntry, Provider, Put, Send, Sent, Write
 from shared.session import links, records
 from shared.session.bugs import BugCount
@@ -63,6 +65,16 @@ class ItemWriting:
             self._read_again(held, kind, pending)
         done += [self._hold(held, work, Stale()) for work in pending if not work.link.announced]
         self._commit(held, kind, done, last)
+
+    def _says_nothing(self, work: Work) -> bool:
+        """Whether the CRM alone was heard of, with nothing but what is known. What the mailbox tells is not complete yet: who
+        of its people is in the CRM has to be asked."""
+        link, crm = work.link, work.seen.get("crm")
+        if crm is None or len(work.seen) > 1 or link != work.stored or work.also or work.granted or work.discard:
+            return False
+        if crm.facts.owner != link.owner or link.insists:
+            return False
+        return self._bugs.guard(lambda: is_known(link, "crm", crm, self._digest_key)) is True
 
     def _reads_first(self, work: Work) -> bool:
         """Whether both ends must be known as they are now."""
@@ -106,7 +118,19 @@ class ItemWriting:
         self._bugs.decided += 1
         if work.problem is not None:
             return work.problem
+        if self._is_given_away(work):
+            work.given_away = True
+            there = work.seen.get("mail")
+            stands = there is None or there.item is not None
+            return Plan("sever", "severed.owner", target="mail") if stands else Plan("end", "severed.owner")
         return self._bugs.guard(lambda: self._plan(work, held.now().timestamp()))
+
+    def _is_given_away(self, work: Work) -> bool:
+        """Whether the record is another user's now, who does not hold the same thing."""
+        crm = work.seen.get("crm")
+        if crm is None or crm.item is None or not self._scope.gave_away(work.link, crm):
+            return False
+        return self._claims is None or not self._claims.holds_too(crm.facts.owner, work.link)
 
     def _plan(self, work: Work, now: float) -> Plan:
         link, seen = work.link, work.seen
@@ -247,23 +271,31 @@ class ItemWriting:
         rule = decided.rule if decided.rule != "same" else link.rule
         ends = {side: end_after(work, side, answers.get(side)) for side in SIDES}
         link = replace(link, announced=(), rule=rule, gone="", mail=ends["mail"], crm=ends["crm"], ours=decided.ours)
+        link = replace(link, owner=self._owner_of(work))
         if decided.waits != link.waits:
             link = self._now_waits(held, link, decided.waits)
         if decided.verb == "sever":
-            link = replace(link, state="severed", waits={})
-            if not work.unsync:
+            link = replace(link, state="severed", waits={}, marked=link.marked and not work.given_away)
+            if not work.unsync:  # a record that was given away is gone from here, for nobody tells us of it any more
                 gone = other(decided.target) if decided.target else "mail"
                 link = replace(link, **{gone: replace(link.end(gone), version="gone")})  # type: ignore[arg-type]
         if "mail" in answers and answers["mail"].uid and not link.claim:
             link = replace(link, claim=self._claim_of(link, answers["mail"].uid))
             work.to_settle = True
-        work.to_settle |= created(work.link, "crm") or (work.stored is None and link.rule == "adopted")
+        is_new = work.stored is None or work.stored.state == "severed"
+        work.to_settle |= created(work.link, "crm") or (is_new and link.rule == "adopted")
         work.link = link
         if decided.writes or decided.verb == "sever":
             self._note(held, link, decided.rule, fields=tuple(sorted({n for f in decided.writes.values() for n in f})))
         for name, winner in decided.conflicts.items():
             self._note(held, link, "conflict", winner, (name,))
         return links.writes(link, before=work.stored)
+
+    def _owner_of(self, work: Work) -> str:
+        crm = work.seen.get("crm")
+        if crm is not None and crm.item is not None and crm.facts.owner:
+            return crm.facts.owner
+        return self._scope.user if created(work.link, "crm") else work.link.owner
 
     def _now_waits(self, held: Held, link: Link, waits: Mapping[str, tuple[str, str]]) -> Link:
         for rule in sorted({rule for rule, _ in waits.values()}):

@@ -108,13 +108,16 @@ class ItemSync(ItemWriting):
                 works += self._gone_of_series(held, kind, side, page, {work.link.key for work in works})
             if page.listing and page.done:
                 works += self._absent(held, kind, side, set(state.pop("listed")), {work.link.key for work in works})
+            told = len(works)
+            works = [work for work in works if not self._says_nothing(work)]
+            silent = told - len(works)
             self._brake(held, kind, side, works, empty=page.listing and page.done and not page.seen)
             # the cursor rides in the last commit of its page, never before
             value = records.row(cursor=page.cursor, **({"listed": state["listed"]} if "listed" in state else {}))
             unchanged = row is not None and dict(records.read(row)) == value
             self._carry_out(held, kind, works, () if unchanged else (Put(key, value),))
             self._take_off(held, page.after)
-            held.count(len(page.seen))
+            held.count(len(page.seen) - silent)
             yield len(works)
             cursor, row = page.cursor, None
             if page.done:
@@ -286,7 +289,8 @@ class ItemSync(ItemWriting):
         return replace(link, state="paused" if rests else "live", rule=rests or "marked", waits={})
 
     def _severed(self, held: Held, link: Link, side: Side, one: Seen) -> Link | None:
-        """A severed link ends when both ends are gone, and goes on anew when a person marks the item by hand."""
+        """A severed link ends when both ends are gone, and goes on anew when a person marks the item by hand, or gives the
+        record back to whom it was taken from."""
         if one.item is None:
             rest = replace(link, **{side: replace(link.end(side), version="gone")})  # type: ignore[arg-type]
             both = all(rest.end(s).version == "gone" or not rest.end(s).id for s in SIDES)
@@ -295,8 +299,10 @@ class ItemSync(ItemWriting):
         by_hand = side == "mail" and one.marked and link.end(side).version != one.version
         if by_hand and link.rule == "unsync":  # the record stands, and was never ours: in step again, as if just found
             return replace(link, state="live", rule="adopted", announced=(), mail=End(one.id), crm=End(link.crm.id))
-        if by_hand and link.rule == "deleted.crm":
-            fresh = replace(link, state="live", rule="marked_again", generation=link.generation + 1)
+        if side == "crm" and link.rule == "severed.owner" and self._scope.owns(one):  # it was given back
+            return replace(link, state="live", rule="adopted", announced=(), mail=End(link.mail.id), crm=End(one.id))
+        if by_hand and link.rule in ("deleted.crm", "severed.owner"):
+            fresh = replace(link, state="live", rule="marked_again", generation=link.generation + 1, owner="")
             return replace(fresh, crm=End(), announced=())
         return None
 

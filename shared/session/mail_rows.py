@@ -10,7 +10,7 @@ decided on is not looked at again, whatever else changed (read, opened, flagged,
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -157,11 +157,16 @@ def begun(row: Row, now: datetime) -> Write:
     return Put(row.key, {**value, "tries": tries + 1, "next": _again(tries, now)})
 
 
+def of_mail(rows: Iterable[Row]) -> list[Row]:
+    """The rows of mails among these: unfinished and held items of other kinds have rows of these names too."""
+    return [row for row in rows if records.read(row)["kind"] == KIND]
+
+
 def due(rows: Sequence[Row], now: datetime, name: str) -> dict[str, Row]:
-    """The rows of mails among these whose time `name` has come, by the mail's id."""
+    """The rows of mails whose time `name` has come, by the mail's id."""
     text, found = records.text_of(now), {}
     for row in rows:
         value = records.read(row)
-        if value["kind"] == KIND and (name == "until" or value[name]) and value[name] <= text:
+        if (name == "until" or value[name]) and value[name] <= text:
             found[str(value["id"])] = row
     return found

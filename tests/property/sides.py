@@ -36,6 +36,14 @@ class WorldScope:
         ours = side == "crm" or seen.marked
         return Judged(ours, "created" if ours else "skipped.not_marked")
 
+    user = ""
+
+    def owns(self, crm: Seen) -> bool:
+        return True
+
+    def gave_away(self, link: Link, crm: Seen) -> bool:
+        return False
+
     def rests(self, link: Link, seen: Seen) -> str:
         return "unmarked" if link.marked and not seen.marked else ""
 

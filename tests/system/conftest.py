@@ -14,6 +14,7 @@ import requests
 
 from sandbox.authority import Authority
 from sandbox.azurite import Azurite
+from shared.store.memory import MemoryStore
 from tests.system.stage import Stage
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -34,11 +35,22 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 
 @pytest.fixture
 def stage(tmp_path: Path, azurite: Azurite) -> Iterator[Stage]:
-    """The product and its local world in one process; afterwards no answer of a vendor may have broken its contract."""
-    made = Stage(tmp_path, azurite.connection_string)
+    """The product and its local world in one process; afterwards no answer of a vendor may have broken its contract, and nobody
+    may have got a mail about an event but by what a person did or approved."""
+    yield from _stage(Stage(tmp_path, azurite.connection_string))
+
+
+@pytest.fixture
+def memory_stage(tmp_path: Path) -> Iterator[Stage]:
+    """The same with the product's rows in memory, for tests of very many items."""
+    yield from _stage(Stage(tmp_path, "UseDevelopmentStorage=true", MemoryStore()))
+
+
+def _stage(made: Stage) -> Iterator[Stage]:
     yield made
     made.close()
     assert made.world.violations == []
+    assert made.unasked() == []
 
 
 @dataclass

@@ -30,7 +30,7 @@ from shared.access.grants import Tokens
 from shared.access.install import new_install
 from shared.access.profiles import COMPANY
 from shared.core import ringing
-from shared.ports import LedgerEntry, MailboxKey, Ring
+from shared.ports import LedgerEntry, LinkStore, MailboxKey, Ring
 from shared.session.run import SessionReport
 from shared.settings import read
 from shared.wire import Wire
@@ -69,20 +69,25 @@ class StageClock:
 
 
 class StageWire(Wire):
-    """The product's wire with the stage's bell and clock."""
+    """The product's wire with the stage's bell and clock, and with its store where it brings one."""
 
-    def __init__(self, settings: Any, bell: Rung, clock: StageClock) -> None:
+    def __init__(self, settings: Any, bell: Rung, clock: StageClock, store: LinkStore | None = None) -> None:
         super().__init__(settings)
         self.__dict__["bell"], self.__dict__["clock"] = bell, clock
+        if store is not None:
+            self.__dict__["store"] = store
 
 
 class Stage:
-    """`connection`: Azurite. Users are added with `user`; `session(address)` runs one session and answers its report."""
+    """`connection`: Azurite. Users are added with `user`; `session(address)` runs one session and answers its report.
+    `store`: the product's rows stand there instead of in Azurite, where a test has very many of them or counts them."""
 
-    def __init__(self, folder: Path, connection: str) -> None:
-        self.folder, self.connection = folder, connection
+    def __init__(self, folder: Path, connection: str, store: LinkStore | None = None) -> None:
+        self.folder, self.connection, self.store = folder, connection, store
         self.authority = Authority(folder / "authority")
         self.world = World()
+        self.caused: list[Json] = []  # mails of the outbox that a person's act or word is the reason of
+        self.looked = 0
         self.microsoft, self.salesforce = Microsoft(self.world), Salesforce(self.world)
         self.microsoft.ca_file = str(self.authority.ca_file)
         self.loop = asyncio.new_event_loop()
@@ -122,9 +127,13 @@ class Stage:
         self.world.clock.advance(seconds)
         (self.folder / "clock").write_text(str(self.world.clock.advanced.total_seconds()))
 
+    def at(self, moment: datetime) -> None:
+        """Moves that time to a moment, in whichever direction; before anybody is connected."""
+        self.advance((moment - self.clock.now()).total_seconds())
+
     def new_wire(self, environment: dict[str, str]) -> StageWire:
         """A further instance of the product, as after a restart: nothing is remembered in the process."""
-        return StageWire(read(environment), self.bell, self.clock)
+        return StageWire(read(environment), self.bell, self.clock, self.store)
 
     def serve(self, application: web.Application, *, tls: bool = True) -> str:
         """Serves an application beside the stand-ins; answers its origin."""
@@ -241,6 +250,10 @@ class Stage:
             if not any(ring.why == "self" and delay == 0.0 for ring, delay in self.bell.rings):
                 return reports
         raise AssertionError(f"no end after {most} sessions: {reports[-1]}")
+
+    def unasked(self) -> list[Json]:
+        """The mails that the vendors would have sent because the product wrote, and nobody had asked for."""
+        return [mail for mail in self.world.outbox if not any(mail is one for one in self.caused)]
 
     def calls(self, vendor: str) -> int:
         return sum(self.world.calls.snapshot().get(vendor, {}).values())

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from sandbox.frame import FaultRule
 from tests.system.diary import Diary, contact, events, only, outbox, rules, utc, wall, with_key_field
-from tests.system.stage import Stage
+from tests.system.stage import Stage, mail
 
 
 @pytest.fixture(params=["key", "lookup"])
@@ -193,3 +194,20 @@ def test_the_occurrences_of_a_series_in_the_window_become_single_records(stage: 
     ann.delete(series)
     ann.step()
     assert events(stage) == []
+
+
+def test_an_event_that_is_not_finished_stops_neither_mail_nor_events(stage: Stage, ann: Diary) -> None:
+    """Its rows stand among those of unfinished mails."""
+    contact(stage, "cora@customer.test")
+    made = ann.make("Talk", marked=True)
+    ann.step()
+    stage.world.rules.append(FaultRule("salesforce", "drop_after", match="composite"))
+    ann.change(made, subject="Long talk")
+    stage.advance(61)
+    assert stage.session("ann").result != "ok"
+    stage.deliver("ann", mail(1), categories=["Salesforce"])
+    for _ in range(2):
+        stage.advance(120)
+        ann.step()
+    assert len(stage.saved()) == 1
+    assert only(stage)["Subject"] == "Long talk"
