@@ -115,7 +115,7 @@ class ItemScope:
 
     def gave_away(self, link: Link, crm: Seen) -> bool:
         """Whether the record was the user's and is somebody else's now."""
-        was_ours = link.owner[:15] == self._owner.user[:15]
+        was_ours = bool(link.owner) and link.owner[:15] == self._owner.user[:15]
         return was_ours and bool(crm.facts.owner) and not self.owns(crm)
 
     def terms(self, link: Link, mail: Seen | None) -> Terms:
