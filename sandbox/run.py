@@ -1,7 +1,8 @@
 """`make run`: brings the whole product up locally and keeps it up until SIGTERM or Ctrl-C.
 
 That is Azurite, a local certificate authority, fresh secrets, the sandbox's process (Microsoft, Salesforce, the world) and the
-function app in the stand-in host, with the sample's users connected. State lives in memory: every run starts anew.
+function app in the stand-in host, with the sample's users connected. Once they are, the sample's people go on working: they
+make the events that are to be made after activation. State lives in memory: every run starts anew.
 
 Rules that hold here: a taken port is told with the setting that moves it, never moved silently; children are ended by their
 process id; `endpoints.json` is written when everything answers and removed at the end; no secret has a default.
@@ -47,6 +48,8 @@ PORTS: Mapping[str, tuple[int, str]] = {
 }
 UP_WITHIN_S = 60.0
 STOP_WITHIN_S = 30.0
+#: between the connecting and what people do afterwards
+SETTLED_S = 1.0
 USER_KEYS = ("mailbox", "vendor", "salesforce_connection", "mailbox_token", "salesforce_user_id", "salesforce_token",
              "product_token")  # fmt: skip
 CONNECTIONS = {"org": "Salesforce org-wide", "personal": "Salesforce personal"}
@@ -153,6 +156,9 @@ class Run:
         connect_users(read(settings), _get(f"{world}/sample", ca))
         if not self._wait("The product", "host", f"{product}/api/v1/health", ca):
             return False
+        if self.stopping.wait(SETTLED_S):  # the org writes whole seconds: what is made in the second of connecting is before it
+            return False
+        _post(f"{world}/go_on", ca)
         told: dict[str, Any] = {
             "product": product,
             "page": f"{origin}/",
@@ -232,6 +238,10 @@ def _get(address: str, ca: str) -> Any:
     answer = requests.get(address, verify=ca, timeout=30)
     answer.raise_for_status()
     return answer.json()
+
+
+def _post(address: str, ca: str) -> None:
+    requests.post(address, verify=ca, timeout=30).raise_for_status()
 
 
 def _write(file: Path, value: object) -> None:

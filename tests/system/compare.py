@@ -9,6 +9,7 @@ Rules that hold here:
 - It shares no code with the product and reads nothing but `endpoints.json`, the vendors' HTTP and the world's manifest, which
   was written by hand.
 - Everything is looked at from both ends: what is missing, what is there twice, and what nobody expected.
+- Mails are compared here, events in `compare_events.py`.
 """
 
 from __future__ import annotations
@@ -20,11 +21,16 @@ import sys
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
 import requests
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # run as a script, it finds its other half
+
+from tests.system.compare_events import calendar_differences, record_differences
 
 VERSION = "v60.0"
 MARKS = ("Salesforce", "Salesforce Unsync", "Sync Error")
@@ -208,6 +214,7 @@ def differences(endpoints: Json) -> list[str]:
     ca = endpoints["ca"]
     users = requests.get(f"{endpoints['world']}/users", verify=ca, timeout=60).json()  # fresh tokens
     manifest = requests.get(f"{endpoints['world']}/manifest", verify=ca, timeout=60).json()
+    events = requests.get(f"{endpoints['world']}/manifest/events", verify=ca, timeout=60).json()
     found: list[str] = []
     mails: dict[str, Json] = {}
     for user in users:
@@ -215,8 +222,10 @@ def differences(endpoints: Json) -> list[str]:
         own = mails_of(graph)
         mails |= own
         found += mailbox_differences(graph, user["mailbox"], manifest, own)
+        found += calendar_differences(partial(graph_rows, graph), user["mailbox"], events)
     salesforce = Vendor(endpoints["salesforce"]["instance"], users[0]["salesforce_token"], ca)
     found += salesforce_differences(salesforce, manifest, mails)
+    found += record_differences(partial(soql_rows, salesforce), events)
     return found
 
 
