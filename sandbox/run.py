@@ -48,8 +48,8 @@ PORTS: Mapping[str, tuple[int, str]] = {
 }
 UP_WITHIN_S = 60.0
 STOP_WITHIN_S = 30.0
-#: between the connecting and what people do afterwards
-SETTLED_S = 1.0
+#: what one second separates is told apart by time stamps without fractions
+WHOLE_SECOND_S = 1.0
 USER_KEYS = ("mailbox", "vendor", "salesforce_connection", "mailbox_token", "salesforce_user_id", "salesforce_token",
              "product_token")  # fmt: skip
 CONNECTIONS = {"org": "Salesforce org-wide", "personal": "Salesforce personal"}
@@ -153,10 +153,12 @@ class Run:
         world = f"{origin}/_world"
         if not self._wait("The sandbox", "world", f"{world}/sample", ca):
             return False
+        if self.stopping.wait(WHOLE_SECOND_S):  # times are kept in whole seconds: what stands there is older than the connecting
+            return False
         connect_users(read(settings), _get(f"{world}/sample", ca))
         if not self._wait("The product", "host", f"{product}/api/v1/health", ca):
             return False
-        if self.stopping.wait(SETTLED_S):  # the org writes whole seconds: what is made in the second of connecting is before it
+        if not self._wait_for_first_sessions(product, world, ca):
             return False
         _post(f"{world}/go_on", ca)
         told: dict[str, Any] = {
@@ -173,6 +175,17 @@ class Run:
         if self.environment.get("MAILSPAN_HEADLESS") != "1":
             _open(told["page"])
         return True
+
+    def _wait_for_first_sessions(self, product: str, world: str, ca: str) -> bool:
+        """Until every mailbox is active, so that what people make from then on is made afterwards. False where the end came."""
+        waiting = [user["product_token"] for user in _get(f"{world}/users", ca)]
+        end = time.monotonic() + UP_WITHIN_S
+        while waiting and time.monotonic() < end:
+            waiting = [token for token in waiting if not _get(f"{product}/api/v1/me/health", ca, token).get("activated")]
+            if self.stopping.wait(0.1):
+                return False
+            self._check_children()
+        return not self.stopping.wait(WHOLE_SECOND_S)
 
     def _host_arguments(self, authority: Authority, chosen: Mapping[str, int]) -> list[str]:
         return ["sandbox.host", "--app", str(ROOT), "--authority", str(authority.folder),
@@ -234,8 +247,9 @@ def _world_arguments(authority: Authority, chosen: Mapping[str, int]) -> list[st
     return ["sandbox.world", "--authority", str(authority.folder), *given]
 
 
-def _get(address: str, ca: str) -> Any:
-    answer = requests.get(address, verify=ca, timeout=30)
+def _get(address: str, ca: str, token: str = "") -> Any:
+    headers = {"Authorization": f"Bearer {token}"} if token else None
+    answer = requests.get(address, headers=headers, verify=ca, timeout=30)
     answer.raise_for_status()
     return answer.json()
 
