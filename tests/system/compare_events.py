@@ -19,8 +19,8 @@ Rows = Callable[[str], Iterator[Json]]
 
 SELECT = "id,subject,start,end,isAllDay,location,showAs,sensitivity,categories,body,type,attendees,organizer,isCancelled"
 FIELDS = (
-    "Id, Subject, StartDateTime, EndDateTime, IsAllDayEvent, ActivityDate, EndDate, Location, ShowAs, IsPrivate, OwnerId, WhoId, "
-    "WhatId, Description"
+    "Id, Subject, StartDateTime, EndDateTime, IsAllDayEvent, ActivityDate, EndDate, Location, ShowAs, IsPrivate, OwnerId, "
+    "WhoId, WhatId, Description"
 )
 LONGEST_SUBJECT = LONGEST_PLACE = 255
 LONG_TEXT = range(31_000, 32_001)
