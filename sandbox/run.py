@@ -153,9 +153,7 @@ class Run:
         world = f"{origin}/_world"
         if not self._wait("The sandbox", "world", f"{world}/sample", ca):
             return False
-        if self.stopping.wait(
-            WHOLE_SECOND_S
-        ):  # what stands there is older than the connecting, also in whole seconds
+        if self.stopping.wait(WHOLE_SECOND_S):  # what stands there is older than the connecting, also in whole seconds
             return False
         connect_users(read(settings), _get(f"{world}/sample", ca))
         if not self._wait("The product", "host", f"{product}/api/v1/health", ca):

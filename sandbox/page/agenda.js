@@ -9,7 +9,7 @@ import { GRAPH, graph, pathOf } from "./api.js";
 import { chip } from "./chips.js";
 import { $, h } from "./dom.js";
 import { part, Region } from "./region.js";
-import { clock, count, dayName, dayOf, now } from "./words.js";
+import { clock, count, dayName, dayOf, dayShort, now } from "./words.js";
 
 const WEEKS = 3;
 const FIELDS = "subject,start,end,isAllDay,location,categories,showAs,sensitivity,type,attendees,responseStatus,isOnlineMeeting";
@@ -62,7 +62,7 @@ export class Agenda {
   refresh = () => this.region.refresh();
 
   draw({ from, until, events }) {
-    $("agenda-title").textContent = `${dayName(from)} to ${dayName(later(until, -1))}`;
+    $("agenda-title").textContent = `${dayShort(from)} to ${dayShort(later(until, -1))}`;
     if (!events.length) return [part("empty", "", () => h("p", { class: "empty", text: "There is nothing in these weeks." }))];
     const days = Map.groupBy(events, (event) => {
       const day = firstDay(event);

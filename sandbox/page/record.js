@@ -84,7 +84,7 @@ export class Record {
 
   draw({ record, fields, choices }, { kind, id }) {
     if (!record) return [part("gone", id, () => h("p", { class: "empty", text: "This record is not there any more." }))];
-    for (const name of this.typed.names()) this.typed.update(name, textOf(record[name], fields[name]));
+    for (const name of this.typed.names()) this.typed.update(name, textOf(record[name], fields[name], record));
     const title = id === NEW ? `New ${KINDS[kind].one}` : record[KINDS[kind].title] || "(no name)";
     const known = KINDS[kind].fields.filter((name) => fields[name]);
     return [
@@ -116,7 +116,7 @@ export class Record {
           this.save(kind, id);
         },
       },
-      known.map(([field, choices]) => this.field(field, choices, textOf(record[field.name], field), isNew)),
+      known.map(([field, choices]) => this.field(field, choices, textOf(record[field.name], field, record), isNew)),
       this.problem,
       h(
         "div",
@@ -148,7 +148,8 @@ export class Record {
 
   async save(kind, id) {
     const changed = this.typed.changed();
-    const json = Object.fromEntries(changed.map((name) => [name, valueOf(this.typed.held[name].input)]));
+    const isWhole = this.typed.held.IsAllDayEvent && this.typed.value("IsAllDayEvent") === "true";
+    const json = Object.fromEntries(changed.map((name) => [name, valueOf(this.typed.held[name].input, isWhole)]));
     if (!changed.length) return say("Nothing was changed.");
     this.problem.textContent = "";
     try {
@@ -192,16 +193,17 @@ function inputOf(field, choices, value, attributes) {
   return h("input", { ...attributes, autocomplete: "off", ...(INPUTS[field.type] ?? { type: "text" }), value });
 }
 
-function textOf(value, field) {
-  if (field?.type === "datetime") return value ? localTime(value) : "";
+/** A whole day is a date, whatever the clock on this machine's wall shows. */
+function textOf(value, field, record) {
+  if (field?.type === "datetime" && value) return record.IsAllDayEvent ? value.slice(0, 16) : localTime(value);
   if (field?.type === "boolean") return String(value === true);
   return value == null ? "" : String(value);
 }
 
-function valueOf(input) {
+function valueOf(input, isWhole) {
   if (input.type === "checkbox") return input.checked;
   if (input.value === "") return null;
-  if (input.type === "datetime-local") return utcTime(input.value);
+  if (input.type === "datetime-local") return isWhole ? `${input.value}:00Z` : utcTime(input.value);
   return input.type === "number" ? Number(input.value) : input.value;
 }
 

@@ -37,6 +37,9 @@ const WEEKDAY = new Intl.DateTimeFormat("en-GB", { weekday: "long", day: "numeri
 /** "Tuesday 1 December" of a day. */
 export const dayName = (day) => WEEKDAY.format(new Date(`${day}T12:00`));
 
+/** "24 Nov" of a day. */
+export const dayShort = (day) => DAY.format(new Date(`${day}T12:00`));
+
 export const clock = (iso) => TIME.format(moment(iso));
 
 /** Short: the time today, else the day. */
