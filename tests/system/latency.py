@@ -3,10 +3,10 @@
     python tests/system/latency.py [--endpoints .run/endpoints.json] [--runs 30] [--events]
 
 With `--events` it is about events, both ways: see `latency_events.py`. Without, each run delivers a mail, moves it into a
-folder three deep, marks it with the category "Salesforce" through Graph, and asks Salesforce for it until it stands there. The sandbox
-delays every notification by 0.2 to 2 s and every call by 20 ms. Printed are p50 and p95 from the first notification after the
-mark was set, and from the mark itself; the exit code is 1 when p95 from the notification is above 5 s. It shares no code with
-the product: vendor HTTP and the control API only.
+folder three deep, marks it with the category "Salesforce" through Graph, and asks Salesforce for it until it stands there. The
+sandbox delays every notification by 0.2 to 2 s and every call by 20 ms. Printed are p50 and p95 from the first notification
+after the mark was set, and from the mark itself; the exit code is 1 when p95 from the notification is above 5 s. It shares no
+code with the product: vendor HTTP and the control API only.
 """
 
 from __future__ import annotations
