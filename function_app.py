@@ -2,8 +2,8 @@
 
 import azure.functions as func
 
-from functions import me, sessions, settings, status, timers, webhooks
+from functions import issues, me, org, sessions, settings, status, timers, webhooks
 
 app = func.FunctionApp(http_auth_level=func.AuthLevel.ANONYMOUS)
-for module in (me, sessions, settings, status, timers, webhooks):
+for module in (issues, me, org, sessions, settings, status, timers, webhooks):
     app.register_functions(module.bp)

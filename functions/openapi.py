@@ -87,6 +87,7 @@ _LIMIT = Parameter("limit", "query", {"type": "integer", "minimum": 1, "maximum"
 _NEXT = Parameter("next", "query", {"type": "string"}, "The `next` of the page before; opaque.")
 _ITEM = Parameter("item", "path", {"type": "string", "minLength": 1},
                   "The mail's Message-ID, URL-encoded, with or without angle brackets; or an entry's `item`.")  # fmt: skip
+_ISSUE = Parameter("issue", "path", {"type": "string", "minLength": 1}, "The `issue` of an entry; opaque.")
 _REPEAT = Parameter("Idempotency-Key", "header", {"type": "string", "minLength": 1, "maxLength": MAX_IDEMPOTENCY_KEY},
                     "Names the request: sent again with the same key it is answered again and done once.")  # fmt: skip
 _IF_MATCH = Parameter("If-Match", "header", {"type": "string"}, "The ETag of what is changed; a weak one never matches.")
@@ -121,6 +122,16 @@ ROUTES: tuple[Route, ...] = (
     Route("me_ledger_item", "GET", "me/ledger/{*item}", "Decisions about one item, newest first: why, or why not.", 200,
           "Ledger", parameters=(_ITEM, _LIMIT, _NEXT),
           problems={400: ("request.limit", "request.next"), 404: ("mailbox.unknown", "ledger.unknown")}),
+    Route("me_issues", "GET", "me/issues", "What is held, what waits for its owner's word, deletions that were stopped.", 200,
+          "Issues"),
+    Route("me_issues_answer", "POST", "me/issues/{issue}", "Say what becomes of it: retry, or send or discard a change.", 202,
+          "Rung", parameters=(_ISSUE,), body="IssueAnswer",
+          problems={404: ("issue.unknown",), 409: ("issue.answer",)}),
+    Route("me_deletions_confirm", "POST", "me/deletions", "Let the deletions of a kind on one side go that were stopped.", 202,
+          "Rung", body="Deletions", problems={409: ("deletions.none",)}),
+    Route("org", "GET", "org", "How records are told apart in Salesforce: by a key, or by looking them up.", 200, "Org"),
+    Route("org_key_field", "POST", "org/key-field", "Make the key field and its permission set in the org, as the asker.", 200,
+          "Org", roles=ADMINS, problems={409: ("org.key_field_refused",)}),
     Route("me_settings", "GET", "me/settings", "Every setting: what is in force for the mailbox, and by which layer.", 200,
           "MySettings", etag=True),
     Route("me_settings_change", "PATCH", "me/settings", "Change own settings; null takes an own value back.", 200, "MySettings",
@@ -266,6 +277,27 @@ SCHEMAS: Mapping[str, Schema] = {
         {**_HEALTH_FIELDS, "failures": _COUNT, "activated": _WHEN, "last_tried": _WHEN, "next_try": _WHEN, "paused_at": _WHEN}
     ),
     "Rung": _object({"at": _WHEN, "code": _TEXT, "text": _TEXT}),
+    "Issue": _object(
+        {
+            "issue": {**_TEXT, "description": "Names it in an answer; opaque."},
+            "kind": _TEXT,
+            "code": _TEXT,
+            "text": _TEXT,
+            "fields": {"type": "array", "items": _TEXT, "description": "Names of fields it is about."},
+            "since": _WHEN,
+            "answers": {"type": "array", "items": {"type": "string", "enum": ["retry", "send", "discard"]}},
+        }
+    ),
+    "HeldDeletions": _object({"kind": _TEXT, "side": {"type": "string", "enum": ["mail", "crm"]}, "count": _COUNT}),
+    "Issues": _object(
+        {
+            "issues": {"type": "array", "items": _ref("Issue"), "description": "At most 200."},
+            "deletions": {"type": "array", "items": _ref("HeldDeletions")},
+        }
+    ),
+    "Org": _object({"org": _TEXT, "mode": {"type": "string", "enum": ["key", "lookup"]}, "code": _TEXT, "text": _TEXT}),
+    "IssueAnswer": _object({"answer": {"type": "string", "enum": ["retry", "send", "discard"]}}),
+    "Deletions": _object({"kind": _TEXT, "side": {"type": "string", "enum": ["mail", "crm"]}}),
     "LedgerEntry": _object(
         {
             "item": {**_TEXT, "description": "A keyed hash of the item."},

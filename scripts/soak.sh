@@ -6,6 +6,7 @@ failed=0
 step() { echo "== $1"; shift; "$@" || failed=1; }
 
 step "histories of the law" env MAILSPAN_HISTORIES="${MAILSPAN_HISTORIES:-50000}" .venv/bin/python -m pytest tests/property -q -s
+step "400 histories of events through the real runtime" .venv/bin/python -m tests.system.histories --seeds 400
 step "a host killed 50 times in a first sync of 500 mails" .venv/bin/python -m tests.system.kill --mails 500 --values 50
 step "two sessions at once, one dies: 200 seeds" .venv/bin/python -m tests.system.pair --seeds 200
 step "our own mistakes: 1,000 mails, 10 of them break each adapter function" .venv/bin/python -m tests.system.broken --mails 1000

@@ -9,7 +9,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from shared.core import brake, fields, insist, plan, profile, scope  # noqa: E402
+from shared.core import brake, fields, insist, item_scope, plan, profile, scope  # noqa: E402
 
 PAGE = ROOT / "docs/sync.md"
 
@@ -78,7 +78,31 @@ def insisting() -> str:
     return table(("two systems insist", "number"), rows)
 
 
-TABLES = {"decisions": decisions, "fields": kinds, "brake": brakes, "insist": insisting, "never": never, "settings": settings}
+def items() -> str:
+    return table(("rule", "an event"), ((f"`{rule}`", when) for rule, when in item_scope.RULES.items()))
+
+
+def windows() -> str:
+    ahead = profile.BY_NAME["occurrence_days"]
+    rows = (
+        ("single events, days back", item_scope.BACK_DAYS),
+        ("single events, days ahead", item_scope.AHEAD_DAYS),
+        ("occurrences of a series, days back", item_scope.BACK_DAYS),
+        ("occurrences of a series, days ahead", f"{ahead.default} (`occurrence_days`, {ahead.low} to {ahead.high})"),
+    )
+    return table(("window", "reaches"), rows)
+
+
+TABLES = {
+    "items": items,
+    "windows": windows,
+    "decisions": decisions,
+    "fields": kinds,
+    "brake": brakes,
+    "insist": insisting,
+    "never": never,
+    "settings": settings,
+}
 
 
 def filled(text: str) -> str:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from shared.access.salesforce import SalesforceLogin
     from shared.crm.budget import Budget
     from shared.crm.schema import Schema
-    from shared.ports import AccessToken, ChangeFeed, MailCrm
+    from shared.ports import AccessToken, ChangeFeed, Crm, MailCrm
     from shared.session.push import Door
     from shared.session.run import Part, SessionReport
 
@@ -177,9 +177,8 @@ class Wire:
     ) -> Part:
         """The mailbox's calendar and its user's events in step."""
         from shared.access import directory
-        from shared.core.item_scope import BACK_DAYS, ItemScope, Owner
+        from shared.core.item_scope import ItemScope, Owner
         from shared.core.scope import Filters
-        from shared.crm.salesforce_events import SalesforceEvents
         from shared.mailbox.graph_calendar import GraphCalendar, Window
         from shared.session.claims import Claims
         from shared.session.dirty import ToldChanges
@@ -193,11 +192,7 @@ class Wire:
         owner = Owner(entry.user, activated)
         window = Window(occurrences_ahead_days=profile["occurrence_days"])
         calendar = GraphCalendar(self.http, token, entry.address, self.clock, session_id, window=window)
-        access, org = self.salesforce_access(entry), self.org_place(entry.org)
-        events = SalesforceEvents(
-            self.http, access, user_id=entry.user, schema=self._schema(entry.org), clock=self.clock, session_id=session_id,
-            budget=self._budget(entry.org, by_person=by_person), since=now - timedelta(days=BACK_DAYS),
-        )  # fmt: skip
+        org, events = self.org_place(entry.org), self.event_crm(entry, session_id, by_person=by_person)
 
         def connected(address: str) -> bool:
             other = directory.find(self.store, self.settings.install_secret, self.settings.tenant, address) if address else None
@@ -255,6 +250,30 @@ class Wire:
             session_id=session_id,
             clock=self.clock,
         )
+
+    def event_crm(self, entry: MailboxEntry, session_id: str, *, by_person: bool) -> Crm:
+        """The events of Salesforce as the mailbox's user."""
+        from shared.core.item_scope import BACK_DAYS
+        from shared.crm.salesforce_events import SalesforceEvents
+
+        return SalesforceEvents(
+            self.http, self.salesforce_access(entry), user_id=entry.user, schema=self._schema(entry.org), clock=self.clock,
+            session_id=session_id, budget=self._budget(entry.org, by_person=by_person),
+            since=self.clock.now() - timedelta(days=BACK_DAYS),
+        )  # fmt: skip
+
+    def make_key_field(self, entry: MailboxEntry) -> None:
+        """Makes the key field in the mailbox's org, as its user, for the users of all mailboxes there. Raises Refused."""
+        from shared.access import directory
+        from shared.crm import key_field
+        from shared.crm.salesforce_client import Client
+
+        entries = directory.every(self.store, self.settings.tenant)
+        users = sorted({one.user for one in entries if one.org == entry.org})
+        budget = self._budget(entry.org, by_person=True)
+        client = Client(self.http, self.salesforce_access(entry), budget=budget, clock=self.clock, session_id=uuid.uuid4().hex)
+        key_field.create(client, users)
+        self._schema(entry.org).renew(key_field.OBJECTS, users, client.describe)
 
     def salesforce_access(self, entry: MailboxEntry) -> AccessToken:
         """The user's own session at Salesforce, whichever way the org is connected."""

@@ -27,6 +27,28 @@ BACK_DAYS, AHEAD_DAYS = 14, 731
 #: What of a private item nobody marked crosses where the profile says "busy_only": its times, under this subject.
 BUSY = "Busy"
 _SHOWN_BUSY: Mapping[str, Value] = {"subject": BUSY, "location": "", "description": "", "people": (), "answers": ()}
+#: Every answer of this page: rule -> when it is given. docs/sync.md prints it.
+RULES: Mapping[str, str] = {
+    "skipped.unsync": 'has the category "Salesforce Unsync", whatever else is on it',
+    "skipped.window": "lies outside the window (below)",
+    "saved.marked": 'mailbox: has the category "Salesforce"',
+    "skipped.blocked": "mailbox: everybody outside in it is on a blocklist (free mail: where it is blocked, unless marked)",
+    "skipped.auto_off": "mailbox, not marked: saving such events by themselves is off",
+    "skipped.private": "mailbox, not marked: private, and the profile keeps private items out",
+    "skipped.declined": "mailbox, not marked: the user declined it",
+    "skipped.not_accepted": "mailbox, not marked: somebody else's, and not accepted, not even tentatively",
+    "skipped.internal": "mailbox, not marked: a meeting among colleagues alone",
+    "skipped.before_activation": "made before the mailbox was connected, and nothing like it stands on the other side",
+    "saved.auto": "mailbox, not marked: none of the rules above refuses it",
+    "skipped.down_off": "Salesforce: bringing events down is off",
+    "skipped.other_owner": "Salesforce: belongs to another user",
+    "saved.crm": "Salesforce: none of the rules above refuses it",
+    "unmarked": "linked: its mark was taken off; it rests until it is marked again",
+    "kept.not_organizer": "linked, changed in Salesforce: somebody else organises it, so the mailbox keeps it",
+    "kept.busy_only": "linked, changed in Salesforce: private, of which only the times are there",
+    "kept.meeting": "linked, changed in Salesforce: a meeting, and the profile never changes those",
+    "held.approval": "linked, changed in Salesforce: attendees would be told; waits for the user",
+}
 #: profile "meeting_changes" -> the rule by which a field that others see is kept back
 KEPT = {"hold": "held.approval", "never": "kept.meeting"}
 

@@ -176,9 +176,14 @@ class MailCapture:
             done.append(Delete(records.held(mail_rows.hash_of(mail_id))))
         return done
 
+    @staticmethod
+    def _of_mail(held: Held, name: str) -> list[Row]:
+        """The rows of that name that are about mail; other kinds of item have theirs beside them."""
+        return [row for row in held.store.scan(held.place, *records.every(name)) if records.read(row)["kind"] == mail_rows.KIND]
+
     def _finish_unfinished(self, held: Held) -> int:
         """What earlier sessions announced, and held mails whose time has come."""
-        rows = {name: list(held.store.scan(held.place, *records.every(name))) for name in ("open", "held")}
+        rows = {name: self._of_mail(held, name) for name in ("open", "held")}
         self._open = {row.key.removeprefix(mail_rows.opened("")) for row in rows["open"]}
         waiting, again = mail_rows.due(rows["open"], held.now(), "until"), mail_rows.due(rows["held"], held.now(), "next")
         later = [records.read(row)["until"] for row in rows["open"] if row not in waiting.values()]

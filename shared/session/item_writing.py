@@ -128,6 +128,8 @@ class ItemWriting:
             return works, []
         found = self._claims.sorted(works, held.now())
         done += [self._later(held, work, taken) for work, taken in found.waiting]
+        for work in found.joined:
+            self._note(held, work.link, "joined", "crm")
         return found.ready, found.joined
 
     def _later(self, held: Held, work: Work, taken: Taken) -> list[Write]:

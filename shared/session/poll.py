@@ -1,6 +1,7 @@
 """The poll of an org: one question what changed, told to every mailbox that has to do with it.
 
 Rules that hold here (design section 5, "Cursors"):
+- An org, or a kind of record, that was never asked for is asked from the first try on, however long that one fails.
 - The question looks back OVERLAP before the watermark, because changes become visible late and out of order; what was told
   already is known by id and stamp. The watermark is the time the question began, and is written after everything was told.
 - A changed record concerns the mailboxes that hold it, and its owner's mailbox where that kind comes down to mailboxes.
@@ -57,7 +58,11 @@ def poll(
     row = store.get(marks_place, WATERMARK)
     value = records.read(row) if row is not None else {}
     marks: Mapping[str, str] = value.get("since", {})
-    since = {kind: (records.moment_of(marks[kind]) if kind in marks else began) - OVERLAP for kind in kinds}
+    if new := [kind for kind in kinds if kind not in marks]:
+        # noted before the first question: what happens until one is answered must not be missed
+        marks = {**marks, **dict.fromkeys(new, records.text_of(began))}
+        store.commit(marks_place, [Put(WATERMARK, records.row(since=marks, seen=list(value.get("seen", ()))))])
+    since = {kind: records.moment_of(marks[kind]) - OVERLAP for kind in kinds}
     changed = feed.changed(since)
     known = set(value.get("seen", ()))
     names = {_name(change): change for change in changed}
@@ -148,8 +153,9 @@ def _tell(store: LinkStore, place: Place, changes: Sequence[Told]) -> None:
             rows.append(Put(dirty.everything(kind), records.row(kind=kind, changes=len(some))))
         else:
             rows += [Put(_dirty(one), _row(one)) for one in some]
-    for start in range(0, len(rows), MAX_COMMIT):
-        store.commit(place, rows[start : start + MAX_COMMIT])
+    latest = list({row.key: row for row in rows}.values())  # a record may be told of twice: a later page has it anew
+    for start in range(0, len(latest), MAX_COMMIT):
+        store.commit(place, latest[start : start + MAX_COMMIT])
 
 
 def _dirty(told: Told) -> str:

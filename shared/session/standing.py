@@ -21,7 +21,7 @@ from typing import Any, Literal
 
 from shared.core.errors import NewerRow, RowChanged, RowExists, SyncError
 from shared.ports import Bell, Clock, Delete, Insert, LinkStore, MailboxKey, Place, Put, Ring
-from shared.session import records, rings
+from shared.session import issues, records, rings
 
 Status = Literal["ok", "new", "late", "paused", "parked", "waiting", "failing"]
 
@@ -68,11 +68,11 @@ class Standing:
 
 def read(store: LinkStore, place: Place, now: datetime, interval_s: float) -> Standing:
     """How the mailbox stands. `interval_s`: seconds between its sessions without a notification."""
-    issues = sum(1 for _ in islice(store.scan(place, *records.every("held")), MOST_ISSUES))
+    counted = sum(1 for _ in islice(issues.rows(store, place), MOST_ISSUES))
     try:
         head = rings.read_head(store, place)
     except NewerRow as newer:
-        return Standing("failing", "parked", newer.code, issues)
+        return Standing("failing", "parked", newer.code, counted)
     state = head.value("state")
     paused = records.moment_of(head.value("pause")["at"]) if head.pause is not None else None
     stage, code = str(state.get("stage", "connecting")), str(state.get("health", "new"))
@@ -81,7 +81,7 @@ def read(store: LinkStore, place: Place, now: datetime, interval_s: float) -> St
     late = now - fresh_since > timedelta(seconds=interval_s * LATE_INTERVALS)
     status = "paused" if paused else _status(stage, code, late)
     return Standing(
-        status, stage, _CODES.get(status, code), issues, int(state.get("failures", 0)), activated, last_ok,
+        status, stage, _CODES.get(status, code), counted, int(state.get("failures", 0)), activated, last_ok,
         _moment(state, "last_tried"), _moment(state, "not_before"), paused,
     )  # fmt: skip
 

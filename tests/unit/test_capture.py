@@ -376,3 +376,17 @@ def test_a_mailbox_with_many_folders_below_the_marking_one_is_read(world: World)
     world.put(world.mail(1), "ann")
     assert world.session("ann").result == "ok"
     assert len(list(world.inner.scan(world.place("ann"), *records.every("cursor")))) == 121
+
+
+def test_what_other_kinds_of_item_left_open_or_held_is_none_of_its_business(world: World) -> None:
+    place = world.place("ann")
+    foreign = [
+        Put("open_link", records.row(kind="event")),
+        Put(records.held("link"), records.row(kind="event", code="held.bug", since=records.text_of(START))),
+        Put(records.held("link.wait"), records.row(kind="event", code="held.approval", asked={}, wait_s=None)),
+    ]
+    world.inner.commit(place, foreign)
+    world.put(stranger(1, world), "ann")
+    assert world.session("ann").result == "ok"
+    assert world.rules() == ["saved.marked"]
+    assert [world.inner.get(place, one.key) is not None for one in foreign] == [True] * 3

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from shared.core.errors import Unavailable
 from shared.ports import Changed, MailboxKey, Place, Put, Ring, TenantId, Write
 from shared.session import records
 from shared.session.claims import holders_of
@@ -29,6 +30,7 @@ class World:
         self.changes: list[Changed] = []
         self.asked: list[Mapping[str, datetime]] = []
         self.commits, self.dies_at = 0, 0
+        self.answers = True
 
     def now(self) -> datetime:
         return self.time
@@ -38,6 +40,8 @@ class World:
 
     def changed(self, since: Mapping[str, datetime]) -> Sequence[Changed]:
         self.asked.append(since)
+        if not self.answers:
+            raise Unavailable
         return [one for one in self.changes if datetime.fromisoformat(one.stamp) >= since[one.kind]]
 
     def get(self, place: Place, key: str):  # type: ignore[no-untyped-def]
@@ -164,3 +168,15 @@ def test_a_mass_deletion_in_the_org_does_not_stop_the_poll(world: World) -> None
     world.time += timedelta(minutes=10)
     world.poll()
     assert world.asked[-1]["event"] == began - OVERLAP, "the watermark went on to where the first question began"
+
+
+def test_what_happens_while_the_first_questions_fail_is_not_missed(world: World) -> None:
+    world.answers = False
+    for _ in range(3):
+        with pytest.raises(Unavailable):
+            world.poll()
+        world.time += timedelta(minutes=10)
+        world.change("r1", owner="5")
+    world.answers = True
+    world.time += timedelta(minutes=10)
+    assert world.poll() == PollReport(3, 1)

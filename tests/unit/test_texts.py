@@ -28,6 +28,7 @@ FAMILIES = (
 CODE = re.compile(rf"({'|'.join(FAMILIES)})(\.[a-z][a-z0-9_]*)+")
 #: Parameters by code; every sentence below a code may use them. `code` is always given.
 PARAMETERS = {
+    "org.key_field_refused": {"reason"},
     "sync.too_soon": {"wait_s"}, "request.limit": {"most"}, "request.idempotency_key": {"longest"},
     "request.body": {"place"}, "request.body_too_large": {"most"}, "settings.unknown": {"name"}, "settings.range": {"name"},
     "settings.forced": {"name"}, "settings.company_only": {"name"},
