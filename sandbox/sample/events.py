@@ -192,12 +192,13 @@ class Diaries:
     # --- the org
 
     def _record(self, row: Mapping[str, Any]) -> PlacedRecord:
-        key, owner = f"record {row['key']}", self._ids[f"user:{row['user']}"]
+        key, owner = row["key"], self._ids[f"user:{row['user']}"]
         at = zone(self._boxes[row["user"]].time_zone if row["user"] in self._boxes else "UTC")
         # the two halves of a pair are the same thing to people, so they share their words
-        subject = self._text("event subject", row["key"], row["subject"])
-        place = self._text("event place", row["key"], row.get("place", ""))
-        token = self._words.token("event description", key)
+        is_half = any(event["key"] == key for event in self._data["event"])
+        subject = self._text("event subject", key, row["subject"])
+        place = self._text("event place", key, row.get("place", ""))
+        token = self._words.token("event body" if is_half else "event description", key)
         times = self._times(row, at)
         people = [self._ids[f"contact:{one}"] for one in row.get("with", ())]
         fields = {
