@@ -27,9 +27,9 @@ from tests.system.test_run import _free_base
 
 Json = dict[str, Any]
 COMPARED_WITHIN_S = 75.0
-#: Faults of the product that show only after trouble, and not each time; each goes with its repair: who is invited is not written
-#: any more where the answer to the create was lost; what differs between two that were adopted is not carried any more where the
-#: first write of it failed.
+#: Faults of the product that show only after trouble, and not each time; each goes with its repair. Who is invited is not
+#: written any more where the answer to the create was lost. What differs between two that were adopted is not carried any
+#: more where its first write failed.
 OPEN_AFTER_TROUBLE = (" is not in it (saved.", "pair of ")
 #: what of events has a word of its own; the names and addresses of attendees have those of the address book
 EVENT_TEXTS = ("event subject", "event place", "event body", "event description")
