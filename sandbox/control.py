@@ -22,7 +22,7 @@ from aiohttp import web
 from sandbox.frame import FaultRule
 from sandbox.microsoft.errors import GraphError
 from sandbox.salesforce.refused import Refused
-from sandbox.sample import as_json
+from sandbox.sample import as_json, events_as_json
 from sandbox.sample.bulk import deliver_many
 from sandbox.serve import Sandbox
 from sandbox.state import state
@@ -48,6 +48,16 @@ async def sample(sandbox: Sandbox, _request: web.Request) -> Any:
 
 async def manifest(sandbox: Sandbox, _request: web.Request) -> Any:
     return as_json(sandbox.sample)
+
+
+async def event_manifest(sandbox: Sandbox, _request: web.Request) -> Any:
+    return events_as_json(sandbox.sample)
+
+
+async def go_on(sandbox: Sandbox, _request: web.Request) -> Any:
+    """What the sample's people do once their mailboxes are connected; a second time nothing happens."""
+    sandbox.sample.diaries.go_on()
+    return {}
 
 
 async def canaries(sandbox: Sandbox, _request: web.Request) -> Any:
@@ -188,6 +198,8 @@ ROUTES: tuple[tuple[str, str, Handler], ...] = (
     ("GET", "/mailboxes", mailboxes),
     ("GET", "/sample", sample),
     ("GET", "/manifest", manifest),
+    ("GET", "/manifest/events", event_manifest),
+    ("POST", "/go_on", go_on),
     ("GET", "/canaries", canaries),
     ("GET", "/calls", calls),
     ("DELETE", "/calls", clear_calls),

@@ -4,7 +4,7 @@
     GET /page/{file}                        its parts
     GET /_page/users                        who there is to choose from
     GET /_page/marks/{mailbox}              {"now", "mail", "records"}: a mark changes when anything changes there
-    GET /_page/items/{mailbox}              {ledger item: {"id", "subject"}} of the mails that are there
+    GET /_page/items/{mailbox}              {ledger item: {"subject", "mail" | "event", "record"}}: what is there, and its ids
     *   /_pass/{target}/{mailbox}/{path}    the same request at microsoft, salesforce or product, as that mailbox's user
 
 Rules that hold here:
@@ -32,6 +32,7 @@ from typing import Any
 from aiohttp import ClientError, ClientSession, ClientTimeout, TCPConnector, web
 from yarl import URL
 
+from sandbox.page_events import events_of
 from sandbox.sample import User
 from sandbox.serve import Sandbox
 from shared.core.keys import item_key
@@ -110,13 +111,12 @@ class Page:
     async def items(self, request: web.Request) -> web.Response:
         secret = self._sandbox.settings.install_secret
         mailbox = self._sandbox.mailbox(self._user(request).address)
-        return web.json_response(
-            {
-                item_key(secret, "mail", message.message_id): {"id": message.shown_id(True), "subject": message.content.subject}
-                for message in mailbox.messages()
-                if message.message_id
-            }
-        )
+        mails = {
+            item_key(secret, "mail", message.message_id): {"mail": message.shown_id(True), "subject": message.content.subject}
+            for message in mailbox.messages()
+            if message.message_id
+        }
+        return web.json_response(mails | events_of(self._sandbox, mailbox))
 
     def _user(self, request: web.Request) -> User:
         """Raises HTTPNotFound for a mailbox that is nobody's."""

@@ -1,7 +1,8 @@
 """`make run`: brings the whole product up locally and keeps it up until SIGTERM or Ctrl-C.
 
 That is Azurite, a local certificate authority, fresh secrets, the sandbox's process (Microsoft, Salesforce, the world) and the
-function app in the stand-in host, with the sample's users connected. State lives in memory: every run starts anew.
+function app in the stand-in host, with the sample's users connected. Once they are, the sample's people go on working: they
+make the events that are to be made after activation. State lives in memory: every run starts anew.
 
 Rules that hold here: a taken port is told with the setting that moves it, never moved silently; children are ended by their
 process id; `endpoints.json` is written when everything answers and removed at the end; no secret has a default.
@@ -47,6 +48,8 @@ PORTS: Mapping[str, tuple[int, str]] = {
 }
 UP_WITHIN_S = 60.0
 STOP_WITHIN_S = 30.0
+#: what one second separates is told apart by time stamps without fractions
+WHOLE_SECOND_S = 1.0
 USER_KEYS = ("mailbox", "vendor", "salesforce_connection", "mailbox_token", "salesforce_user_id", "salesforce_token",
              "product_token")  # fmt: skip
 CONNECTIONS = {"org": "Salesforce org-wide", "personal": "Salesforce personal"}
@@ -150,9 +153,14 @@ class Run:
         world = f"{origin}/_world"
         if not self._wait("The sandbox", "world", f"{world}/sample", ca):
             return False
+        if self.stopping.wait(WHOLE_SECOND_S):  # what stands there is older than the connecting, also in whole seconds
+            return False
         connect_users(read(settings), _get(f"{world}/sample", ca))
         if not self._wait("The product", "host", f"{product}/api/v1/health", ca):
             return False
+        if not self._wait_for_first_sessions(product, world, ca):
+            return False
+        _post(f"{world}/go_on", ca)
         told: dict[str, Any] = {
             "product": product,
             "page": f"{origin}/",
@@ -167,6 +175,17 @@ class Run:
         if self.environment.get("MAILSPAN_HEADLESS") != "1":
             _open(told["page"])
         return True
+
+    def _wait_for_first_sessions(self, product: str, world: str, ca: str) -> bool:
+        """Until every mailbox is active, so that what people make from then on is made afterwards. False where the end came."""
+        waiting = [user["product_token"] for user in _get(f"{world}/users", ca)]
+        end = time.monotonic() + UP_WITHIN_S
+        while waiting and time.monotonic() < end:
+            waiting = [token for token in waiting if not _get(f"{product}/api/v1/me/health", ca, token).get("activated")]
+            if self.stopping.wait(0.1):
+                return False
+            self._check_children()
+        return not self.stopping.wait(WHOLE_SECOND_S)
 
     def _host_arguments(self, authority: Authority, chosen: Mapping[str, int]) -> list[str]:
         return ["sandbox.host", "--app", str(ROOT), "--authority", str(authority.folder),
@@ -228,10 +247,15 @@ def _world_arguments(authority: Authority, chosen: Mapping[str, int]) -> list[st
     return ["sandbox.world", "--authority", str(authority.folder), *given]
 
 
-def _get(address: str, ca: str) -> Any:
-    answer = requests.get(address, verify=ca, timeout=30)
+def _get(address: str, ca: str, token: str = "") -> Any:
+    headers = {"Authorization": f"Bearer {token}"} if token else None
+    answer = requests.get(address, headers=headers, verify=ca, timeout=30)
     answer.raise_for_status()
     return answer.json()
+
+
+def _post(address: str, ca: str) -> None:
+    requests.post(address, verify=ca, timeout=30).raise_for_status()
 
 
 def _write(file: Path, value: object) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 from sandbox.microsoft import Mailbox, Microsoft
+from sandbox.microsoft.event import Event, Instance
 from sandbox.microsoft.messages import Message
 from sandbox.microsoft.mime import Address, Attachment, Content
 from sandbox.salesforce import Salesforce
@@ -37,6 +38,34 @@ def _mailbox(mailbox: Mailbox) -> Json:
         "folders": [folder.name for folder in mailbox.folder_tree],
         "categories": list(mailbox.categories),
         "messages": [_message(mailbox, message) for folder in mailbox.folder_tree for message in mailbox.messages(folder.id)],
+        "events": [_event(event) for event in mailbox.calendar.events()],
+    }
+
+
+def _event(event: Event) -> Json:
+    """A single event, or a series with the days of it that differ."""
+    changed = [{"day": day.isoformat(), **_instance(event.instance(day))} for day in sorted(event.changed)]
+    return {
+        **_instance(event.instance()),
+        "changed": changed,
+        "cancelled": [day.isoformat() for day in sorted(event.cancelled)],
+    }
+
+
+def _instance(one: Instance) -> Json:
+    details, own = one.details, one.own
+    return {
+        "id": one.shown_id(True),
+        "ical_uid": one.ical_uid,
+        "subject": details.subject,
+        "start": details.begins.isoformat(),
+        "end": details.ends.isoformat(),
+        "locations": [place.get("displayName", "") for place in details.locations],
+        "organizer": _person(details.organizer),
+        "attendees": [[*_person(attendee.person), attendee.response] for attendee in details.attendees],
+        "html": details.html,
+        "categories": list(own.categories),
+        "properties": [list(pair) for pair in own.properties.values()],
     }
 
 

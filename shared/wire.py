@@ -9,7 +9,7 @@ import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime, timedelta
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Literal, get_args
 
 from shared.core import ringing
@@ -170,7 +170,7 @@ class Wire:
             for stream, kind in STREAMS.items()
         ]  # fmt: skip
         events = self._events(entry, token, crm, activated, session_id, by_person=why == "user")
-        return (*pushes, *self._own_changes(entry, session_id), capture, events)
+        return (*pushes, *self._own_changes(entry, activated, session_id), capture, events)
 
     def _events(
         self, entry: MailboxEntry, token: AccessToken, crm: MailCrm, activated: datetime, session_id: str, *, by_person: bool
@@ -220,7 +220,7 @@ class Wire:
 
         return Budget(self.store, self.org_place(org), self.clock, by_person=by_person)
 
-    def _own_changes(self, entry: MailboxEntry, session_id: str) -> Sequence[Part]:
+    def _own_changes(self, entry: MailboxEntry, activated: datetime, session_id: str) -> Sequence[Part]:
         """What changed in the org, where nobody asks for the whole org."""
         from shared.session.poll import OwnChanges
 
@@ -228,7 +228,11 @@ class Wire:
             return ()
         feed = self._feed(entry.org, self.salesforce_access(entry), session_id)
         place = self.org_place(entry.org)
-        return (OwnChanges(feed, KINDS, self.bell, org=place, mailbox=entry.key, place_of=self.mailbox_place, user=entry.user),)
+        changes = OwnChanges(
+            feed, KINDS, self.bell, org=place, mailbox=entry.key, place_of=self.mailbox_place, user=entry.user,
+            connected=activated,
+        )  # fmt: skip
+        return (changes,)
 
     def _feed(self, org: str, access: AccessToken, session_id: str) -> ChangeFeed:
         from shared.crm.salesforce_feed import SalesforceFeed
@@ -358,11 +362,20 @@ class Wire:
                 feed = self._feed(org.id, self.salesforce(org.login).as_user(org.poller), uuid.uuid4().hex)
                 report = poll(
                     feed, KINDS, store=self.store, bell=self.bell, clock=self.clock, org=self.org_place(org.id),
-                    place_of=self.mailbox_place, owners=self._owners(org.id),
+                    place_of=self.mailbox_place, owners=self._owners(org.id), connected=partial(self._first_connected, org.id),
                 )  # fmt: skip
                 log.info(json.dumps({**line, "result": "ok", **asdict(report)}))
             except SyncError as problem:  # the other orgs go on; what was missed stands before the watermark
                 log.warning(json.dumps({**line, "result": problem.code}))
+
+    def _first_connected(self, org: str) -> datetime | None:
+        """When the first mailbox of the org was connected; read for an org that was never asked."""
+        from shared.access import directory
+        from shared.session.records import STATE, moment_of, read
+
+        places = [self.mailbox_place(one.key) for one in directory.every(self.store, self.settings.tenant) if one.org == org]
+        states = [state for place in places if (state := self.store.get(place, STATE)) is not None]
+        return min((moment_of(read(state)["activated"]) for state in states), default=None)
 
     def _owners(self, org: str) -> Callable[[str], Iterable[MailboxKey]]:
         """The mailboxes of a Salesforce user; the directory is read when something changed, once."""

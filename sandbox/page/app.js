@@ -4,11 +4,14 @@
  * Rules that hold here: a look is cheap (one question to the world, one to the product); vendors are asked again only where a
  * mark says that something changed; nobody looks while the page is hidden.
  */
+import { Agenda } from "./agenda.js";
 import { ACTED, askAs, Trouble, world } from "./api.js";
 import { Beside } from "./beside.js";
 import { loadCategories } from "./chips.js";
 import { Compose } from "./compose.js";
+import { Diary } from "./diary.js";
 import { $, h, settled } from "./dom.js";
+import { EventForm, NEW } from "./event.js";
 import { Folders } from "./folders.js";
 import { Health } from "./health.js";
 import { Ledger } from "./ledger.js";
@@ -21,7 +24,7 @@ import { say } from "./told.js";
 import { worldTime } from "./words.js";
 
 const LOOK_MS = 2500;
-const VIEWS = ["mail", "salesforce", "ledger"];
+const VIEWS = ["mail", "calendar", "salesforce", "ledger"];
 
 const folders = new Folders((folder) => {
   toggleFolders(false);
@@ -38,13 +41,24 @@ const mail = new Mail(folders, {
 });
 const records = new Records((kind, record) => go({ kind, record }));
 const record = new Record((kind, id) => go({ kind, record: id }));
-const ledger = new Ledger((id) => go({ view: "mail", mail: id }));
+const agenda = new Agenda(
+  (event) => go({ event }),
+  (from) => go({ from }),
+);
+const eventForm = new EventForm((event) => go({ event }));
+const diary = new Diary();
+const ledger = new Ledger((item) => {
+  if (item.mail) go({ view: "mail", mail: item.mail });
+  else if (item.event) go({ view: "calendar", event: item.event });
+  else go({ view: "salesforce", kind: "Event", record: item.record });
+});
 const compose = new Compose(async (id) => go({ view: "mail", folder: await inbox(), mail: id }));
 const health = new Health(() => visible("product"));
 
 /** view -> what of it is looked at again when that has changed */
 const SHOWN = {
   mail: { mail: [folders, mails, mail], records: [beside], product: [beside] },
+  calendar: { mail: [agenda, eventForm, diary], records: [diary], product: [diary] },
   salesforce: { mail: [], records: [records, record], product: [] },
   ledger: { mail: [], records: [], product: [ledger] },
 };
@@ -62,13 +76,13 @@ async function inbox() {
 
 async function show() {
   if (!users.some((one) => one.mailbox === place.user))
-    return go({ user: users[0].mailbox, folder: "", mail: "" }, { quietly: true });
+    return go({ user: users[0].mailbox, folder: "", mail: "", event: "" }, { quietly: true });
   if (!VIEWS.includes(place.view)) return go({ view: VIEWS[0] }, { quietly: true });
   if (user !== place.user) await choose(place.user);
   for (const view of VIEWS) $(`view-${view}`).hidden = view !== place.view;
   for (const tab of document.querySelectorAll("[data-view]")) tab.ariaCurrent = tab.dataset.view === place.view ? "page" : null;
   document.title = `${$(`view-${place.view}`).getAttribute("aria-label")} · Mailspan local world`;
-  await { mail: showMail, salesforce: showSalesforce, ledger: () => ledger.show(user) }[place.view]();
+  await { mail: showMail, calendar: showCalendar, salesforce: showSalesforce, ledger: () => ledger.show(user) }[place.view]();
 }
 
 async function choose(address) {
@@ -89,6 +103,12 @@ async function showMail() {
   if (!place.folder) return folders.rows.length && go({ folder: await inbox() }, { quietly: true });
   folders.uncover(place.folder);
   mails.show(user, place.folder, folders.of(place.folder)?.name ?? "", place.mail);
+}
+
+function showCalendar() {
+  agenda.show(user, place.from, place.event);
+  diary.show(user, place.event === NEW ? "" : place.event);
+  return eventForm.show(user, place.event);
 }
 
 function showSalesforce() {
@@ -142,12 +162,13 @@ function told(problem) {
 async function start() {
   users = await world("/_page/users");
   $("who").replaceChildren(...users.map((one) => h("option", { value: one.mailbox, text: one.name, title: one.mailbox })));
-  $("who").addEventListener("change", () => go({ user: $("who").value, folder: "", mail: "" }));
+  $("who").addEventListener("change", () => go({ user: $("who").value, folder: "", mail: "", event: "" }));
   for (const tab of document.querySelectorAll("[data-view]"))
     tab.addEventListener("click", (event) => {
       event.preventDefault();
       go({ view: tab.dataset.view });
     });
+  $("event-new").addEventListener("click", () => go({ event: NEW }));
   $("write").addEventListener("click", () => compose.open(user));
   $("folders-toggle").addEventListener("click", () => toggleFolders());
   addEventListener(ACTED, settled(looking, 50));

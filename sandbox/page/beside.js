@@ -195,14 +195,15 @@ function files(listed) {
   );
 }
 
-function decision(entries) {
+/** What was decided about an item, the newest first. */
+export function decision(entries, what = "mail") {
   const [newest, ...older] = entries;
   if (!newest)
     return h(
       "section",
       { class: "card" },
       h("h3", { text: "Ledger" }),
-      h("p", { class: "quiet", text: "Nothing was decided about this mail yet." }),
+      h("p", { class: "quiet", text: `Nothing was decided about this ${what} yet.` }),
     );
   return h(
     "section",

@@ -94,6 +94,31 @@ export const KINDS = {
     fields: ["Subject", "FromAddress", "ToAddress", "CcAddress", "RelatedToId", "TextBody"],
     preset: () => ({ Status: "3", MessageDate: new Date().toISOString() }),
   },
+  Event: {
+    plural: "Events",
+    one: "event",
+    title: "Subject",
+    order: "StartDateTime DESC",
+    columns: [
+      ["Subject", "Subject"],
+      ["StartDateTime", "Start"],
+      ["Who.Name", "Name"],
+      ["Owner.Name", "Assigned to"],
+    ],
+    search: ["Subject", "Location"],
+    fields: [
+      "Subject",
+      "StartDateTime",
+      "EndDateTime",
+      "IsAllDayEvent",
+      "Location",
+      "ShowAs",
+      "IsPrivate",
+      "Description",
+      "WhoId",
+      "WhatId",
+    ],
+  },
 };
 
 /** key prefix -> kind, for those that can be shown */
@@ -104,4 +129,5 @@ export const KIND_OF = {
   "006": "Opportunity",
   500: "Case",
   "02s": "EmailMessage",
+  "00U": "Event",
 };

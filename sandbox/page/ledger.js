@@ -1,8 +1,7 @@
 /**
  * Everything that was decided about the mailbox's items, newest first.
  *
- * Rules that hold here: the ledger holds no content, so the mail's subject comes from the mailbox, for mails that still are
- * there. Source: docs/api.md, "The ledger".
+ * Rules that hold here: the ledger holds no content, so subjects come from where the items are, as long as they are there. Source: docs/api.md, "The ledger".
  */
 import { product, world } from "./api.js";
 import { entryText } from "./beside.js";
@@ -13,11 +12,11 @@ import { part, Region } from "./region.js";
 async function loadLedger({ after }) {
   const next = after ? `&next=${encodeURIComponent(after)}` : "";
   const [page, items] = await Promise.all([product(`/me/ledger?limit=${PAGE}${next}`), world("/_page/items/{mailbox}")]);
-  return { entries: page.entries.map((entry) => ({ ...entry, mail: items[entry.item] ?? null })), next: page.next };
+  return { entries: page.entries.map((entry) => ({ ...entry, of: items[entry.item] ?? null })), next: page.next };
 }
 
 export class Ledger {
-  /** `open(id)`: a mail is to be shown. */
+  /** `open(item)`: a mail, an event or a record is to be shown; the item has the id of what it is. */
   constructor(open) {
     Object.assign(this, { open, user: "", cursors: [""] });
     this.region = new Region($("ledger"), { load: loadLedger, draw: (data) => this.draw(data), lines: 10 });
@@ -61,11 +60,11 @@ export class Ledger {
   }
 
   row(entry) {
-    const subject = entry.mail
+    const subject = entry.of
       ? h(
           "button",
-          { type: "button", class: "link", onclick: () => this.open(entry.mail.id) },
-          entry.mail.subject || "(no subject)",
+          { type: "button", class: "link", onclick: () => this.open(entry.of) },
+          entry.of.subject || "(no subject)",
         )
       : h("span", { class: "quiet", text: `${entry.kind} ${entry.item.slice(0, 8)}` });
     return h(

@@ -1,8 +1,8 @@
 /**
- * Where a person is: user, view, folder, mail, kind and record, kept in the address after `#`, so that reload, back and forward
- * lead to the same. Ids are opaque; no token and no content stands there.
+ * Where a person is (user, view, folder, mail, kind, record, event, first day), kept in the address after `#`, so that reload,
+ * back and forward lead to the same. Ids are opaque; no token and no content stands there.
  */
-const NAMES = ["user", "view", "folder", "mail", "kind", "record"];
+const NAMES = ["user", "view", "folder", "mail", "kind", "record", "event", "from"];
 const listeners = [];
 
 export const place = {};

@@ -1,8 +1,8 @@
 /**
  * One Salesforce record as a form: edit, create, delete.
  *
- * Rules that hold here: only fields that a person changed are sent; what is being typed is never overwritten, a change from
- * elsewhere is told beside the field; what a field may hold is what the org's describe says.
+ * Rules that hold here: only fields that a person changed are sent (`Typed`); what a field may hold is what the org's describe
+ * says; moments are typed as the clock on this machine's wall shows them.
  * Sources: REST API Developer Guide, "sObject Rows", "sObject Describe".
  */
 import { salesforce, soql, Trouble } from "./api.js";
@@ -10,7 +10,8 @@ import { $, h } from "./dom.js";
 import { KINDS } from "./kinds.js";
 import { part, Region } from "./region.js";
 import { confirmed, doing, say } from "./told.js";
-import { whenFull } from "./words.js";
+import { Typed } from "./typed.js";
+import { localTime, utcTime, whenFull } from "./words.js";
 
 const NEW = "new";
 const CHOICES = 200;
@@ -21,6 +22,8 @@ const INPUTS = {
   url: { type: "text", inputmode: "url" },
   date: { type: "date" },
   currency: { type: "number", step: "0.01" },
+  datetime: { type: "datetime-local" },
+  boolean: { type: "checkbox" },
 };
 /** where a field may refer to one of many kinds its id is typed */
 const NAMES = { Case: "CaseNumber" };
@@ -61,14 +64,14 @@ async function loadChoices(kind) {
 }
 
 export class Record {
-  /** `went(kind, id)`: another record is to be shown, "" for none. */
-  constructor(went) {
+  /** `went(kind, id)`: another record is to be shown, "" for none. `host`: where it stands; `empty`: what it says without one. */
+  constructor(went, { host = "record", empty = "Choose a record to see and edit it." } = {}) {
     this.went = went;
-    this.inputs = {};
-    this.region = new Region($("record"), {
+    this.typed = new Typed("Salesforce");
+    this.region = new Region($(host), {
       load: loadRecord,
       draw: (data, question) => this.draw(data, question),
-      empty: "Choose a record to see and edit it.",
+      empty,
       lines: 8,
     });
   }
@@ -81,7 +84,7 @@ export class Record {
 
   draw({ record, fields, choices }, { kind, id }) {
     if (!record) return [part("gone", id, () => h("p", { class: "empty", text: "This record is not there any more." }))];
-    for (const name of Object.keys(this.inputs)) this.update(name, textOf(record[name]));
+    for (const name of this.typed.names()) this.typed.update(name, textOf(record[name], fields[name], record));
     const title = id === NEW ? `New ${KINDS[kind].one}` : record[KINDS[kind].title] || "(no name)";
     const known = KINDS[kind].fields.filter((name) => fields[name]);
     return [
@@ -101,7 +104,7 @@ export class Record {
   }
 
   form(kind, id, record, known) {
-    this.inputs = {};
+    this.typed.clear();
     this.problem = h("p", { class: "bad-text", role: "alert" });
     const isNew = id === NEW;
     return h(
@@ -113,7 +116,7 @@ export class Record {
           this.save(kind, id);
         },
       },
-      known.map(([field, choices]) => this.field(field, choices, textOf(record[field.name]), isNew)),
+      known.map(([field, choices]) => this.field(field, choices, textOf(record[field.name], field, record), isNew)),
       this.problem,
       h(
         "div",
@@ -135,31 +138,18 @@ export class Record {
       disabled: isFixed,
       maxlength: field.length || null,
     });
-    const note = h("span", { class: "small-text warn" });
-    this.inputs[field.name] = { input, note, was: value };
-    return h("label", {}, `${field.label.replace(/ ID$/, "")}${required ? " *" : ""}`, input, note);
-  }
-
-  /** A value that came from elsewhere: into the field where nobody typed, else beside it. */
-  update(name, value) {
-    const held = this.inputs[name];
-    if (!held || held.was === value) return;
-    if (held.input.value === held.was) held.input.value = value;
-    else held.note.textContent = `Changed in Salesforce meanwhile: ${value || "empty"}`;
-    held.was = value;
+    return this.typed.field(field.name, field.label.replace(/ ID$/, ""), input, value, { required });
   }
 
   discard(isNew) {
     if (isNew) return this.went(this.region.question.kind, "");
-    for (const held of Object.values(this.inputs)) {
-      held.input.value = held.was;
-      held.note.textContent = "";
-    }
+    this.typed.discard();
   }
 
   async save(kind, id) {
-    const changed = Object.entries(this.inputs).filter(([, held]) => held.input.value !== held.was);
-    const json = Object.fromEntries(changed.map(([name, held]) => [name, valueOf(held.input)]));
+    const changed = this.typed.changed();
+    const isWhole = this.typed.held.IsAllDayEvent && this.typed.value("IsAllDayEvent") === "true";
+    const json = Object.fromEntries(changed.map((name) => [name, valueOf(this.typed.held[name].input, isWhole)]));
     if (!changed.length) return say("Nothing was changed.");
     this.problem.textContent = "";
     try {
@@ -169,10 +159,7 @@ export class Record {
         return this.went(kind, made.id);
       }
       await salesforce(`/sobjects/${kind}/${id}`, { method: "PATCH", json });
-      for (const [, held] of changed) {
-        held.was = held.input.value;
-        held.note.textContent = "";
-      }
+      this.typed.settle(changed);
       say("Saved.");
     } catch (problem) {
       if (!(problem instanceof Trouble)) throw problem;
@@ -201,14 +188,22 @@ function inputOf(field, choices, value, attributes) {
     select.value = value;
     return select;
   }
+  if (field.type === "boolean") return h("input", { ...attributes, required: false, maxlength: null, ...INPUTS.boolean });
   if (field.type === "textarea") return h("textarea", { ...attributes, rows: field.name === "TextBody" ? 10 : 4, value });
   return h("input", { ...attributes, autocomplete: "off", ...(INPUTS[field.type] ?? { type: "text" }), value });
 }
 
-const textOf = (value) => (value == null ? "" : String(value));
+/** A whole day is a date, whatever the clock on this machine's wall shows. */
+function textOf(value, field, record) {
+  if (field?.type === "datetime" && value) return record.IsAllDayEvent ? value.slice(0, 16) : localTime(value);
+  if (field?.type === "boolean") return String(value === true);
+  return value == null ? "" : String(value);
+}
 
-function valueOf(input) {
+function valueOf(input, isWhole) {
+  if (input.type === "checkbox") return input.checked;
   if (input.value === "") return null;
+  if (input.type === "datetime-local") return isWhole ? `${input.value}:00Z` : utcTime(input.value);
   return input.type === "number" ? Number(input.value) : input.value;
 }
 

@@ -17,6 +17,31 @@ const FULL = new Intl.DateTimeFormat("en-GB", { dateStyle: "full", timeStyle: "s
 
 const moment = (iso) => new Date(iso.replace(/\+0000$/, "Z"));
 
+const two = (n) => String(n).padStart(2, "0");
+const dateText = (at) => `${at.getFullYear()}-${two(at.getMonth() + 1)}-${two(at.getDate())}`;
+
+/** A moment as the field of a form has it: what the clock on this machine's wall shows. */
+export function localTime(iso) {
+  const at = moment(iso);
+  return `${dateText(at)}T${two(at.getHours())}:${two(at.getMinutes())}`;
+}
+
+/** The other way round. */
+export const utcTime = (local) => new Date(local).toISOString();
+
+/** The day of a moment here. */
+export const dayOf = (at) => dateText(new Date(at));
+
+const WEEKDAY = new Intl.DateTimeFormat("en-GB", { weekday: "long", day: "numeric", month: "long" });
+
+/** "Tuesday 1 December" of a day. */
+export const dayName = (day) => WEEKDAY.format(new Date(`${day}T12:00`));
+
+/** "24 Nov" of a day. */
+export const dayShort = (day) => DAY.format(new Date(`${day}T12:00`));
+
+export const clock = (iso) => TIME.format(moment(iso));
+
 /** Short: the time today, else the day. */
 export function when(iso) {
   if (!iso) return "";

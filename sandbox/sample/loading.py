@@ -6,7 +6,7 @@ Rules that hold here:
   same ids.
 - What was made is remembered by its key (`Sample.records`, `Sample.mails`), for the manifest.
 
-It must never hold facts of the sample: they stand in `org.toml`, `mails.toml` and `manifest.csv`.
+It must never hold facts of the sample: they stand in `org.toml`, `mails.toml`, `events.toml`, `manifest.csv`, `events.csv`.
 """
 
 from __future__ import annotations
@@ -24,9 +24,12 @@ from sandbox.microsoft import Mailbox, Microsoft
 from sandbox.microsoft.folders import WELL_KNOWN
 from sandbox.microsoft.mime import parse
 from sandbox.salesforce import Salesforce
+from sandbox.sample.events import Diaries
 from sandbox.sample.mails import FOLDER, AddressBook, Copy, Made, Writer, described
 from sandbox.sample.words import Words
 
+#: the product's field of a client's package, which the admin of this company has deployed
+KEY_FIELD = "Mailspan_Key__c"
 SECOND_ADDRESS = {"name": "Second_Email__c", "type": "email", "label": "Second Email", "length": 80}
 #: path segments that the product or people know by name, so that no canary may change them
 FIXED_NAMES = frozenset({"salesforce emails", "inbox"})
@@ -65,6 +68,7 @@ class Sample:
     names: dict[str, str] = field(default_factory=dict)
     settings: dict[str, list[str]] = field(default_factory=dict)
     mails: list[Placed] = field(default_factory=list)
+    diaries: Diaries = field(init=False)
 
 
 def load(world: World, microsoft: Microsoft, salesforce: Salesforce, *, seed: int = 1, canaries: bool = False) -> Sample:
@@ -80,6 +84,7 @@ def load(world: World, microsoft: Microsoft, salesforce: Salesforce, *, seed: in
         sample.mails.append(_placed(made, boxes, words))
     for box in data["mailbox"]:
         _more_folders(boxes[box["key"]], box["folders"], data["folders"], words)
+    sample.diaries = Diaries(salesforce, boxes, words, book, sample.records, world.clock.now(), cases)
     return sample
 
 
@@ -113,6 +118,7 @@ class _Org:
     def fill(self, data: Mapping[str, Any]) -> dict[str, str]:
         """Makes all records; answers the case numbers by key."""
         self._salesforce.records.schema.add_field("Contact", SECOND_ADDRESS)
+        self._salesforce.add_key_field(KEY_FIELD)
         for row in data["user"]:
             self._user(row)
         for kind, fields in (("account", self._account), ("contact", self._contact), ("lead", self._lead),

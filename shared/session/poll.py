@@ -1,7 +1,8 @@
 """The poll of an org: one question what changed, told to every mailbox that has to do with it.
 
 Rules that hold here (design section 5, "Cursors"):
-- An org, or a kind of record, that was never asked for is asked from the first try on, however long that one fails.
+- An org, or a kind of record, that was never asked for is asked from the time its first mailbox was connected, FIRST_REACH at
+  most, else from the first try on: between the connecting and the first poll the product may have stood still.
 - The question looks back OVERLAP before the watermark, because changes become visible late and out of order; what was told
   already is known by id and stamp. The watermark is the time the question began, and is written after everything was told.
 - A changed record concerns the mailboxes that hold it, and its owner's mailbox where that kind comes down to mailboxes.
@@ -24,6 +25,7 @@ from shared.session.run import PartReport
 
 OVERLAP = timedelta(seconds=120)
 SETTLED = timedelta(seconds=5)
+FIRST_REACH = timedelta(days=1)
 MOST = dirty.MOST
 #: Kinds of which a mailbox's session can list everything.
 LISTED = frozenset(("event",))
@@ -50,9 +52,10 @@ class PollReport:
 def poll(
     feed: ChangeFeed, kinds: Sequence[str], *, store: LinkStore, bell: Bell, clock: Clock, org: Place,
     place_of: Callable[[MailboxKey], Place], owners: Callable[[str], Iterable[MailboxKey]], marks_in: Place | None = None,
+    connected: Callable[[], datetime | None] = lambda: None,
 ) -> PollReport:  # fmt: skip
     """One poll. `owners(crm user)` are the mailboxes of that user that want what is theirs; the watermark is kept in
-    `marks_in`, the org's own place where None."""
+    `marks_in`, the org's own place where None; `connected`: when the first mailbox was, asked where there is no watermark."""
     began = clock.now()
     marks_place = marks_in or org
     row = store.get(marks_place, WATERMARK)
@@ -60,7 +63,8 @@ def poll(
     marks: Mapping[str, str] = value.get("since", {})
     if new := [kind for kind in kinds if kind not in marks]:
         # noted before the first question: what happens until one is answered must not be missed
-        marks = {**marks, **dict.fromkeys(new, records.text_of(began))}
+        first = max(min(connected() or began, began), began - FIRST_REACH)
+        marks = {**marks, **dict.fromkeys(new, records.text_of(first))}
         store.commit(marks_place, [Put(WATERMARK, records.row(since=marks, seen=list(value.get("seen", ()))))])
     since = {kind: records.moment_of(marks[kind]) - OVERLAP for kind in kinds}
     changed = feed.changed(since)
@@ -86,9 +90,9 @@ class OwnChanges:
 
     def __init__(
         self, feed: ChangeFeed, kinds: Sequence[str], bell: Bell, *, org: Place, mailbox: MailboxKey,
-        place_of: Callable[[MailboxKey], Place], user: str = "",
+        place_of: Callable[[MailboxKey], Place], user: str = "", connected: datetime | None = None,
     ) -> None:  # fmt: skip
-        self._user = user
+        self._user, self._connected = user, connected
         self._feed, self._kinds, self._bell = feed, kinds, bell
         self._org, self._mailbox, self._place_of = org, mailbox, place_of
 
@@ -100,6 +104,7 @@ class OwnChanges:
         report = poll(
             self._feed, self._kinds, store=held.store, bell=self, clock=held.clock, org=self._org, place_of=self._place_of,
             owners=lambda user: (self._mailbox,) if self._user and user[:15] == self._user[:15] else (), marks_in=held.place,
+            connected=lambda: self._connected,
         )  # fmt: skip
         held.extend()
         return PartReport(report.changed)

@@ -35,6 +35,29 @@ export async function openKind(page, kind) {
   await page.getByRole("group", { name: "Kind of record" }).getByRole("button", { name: kind }).click();
 }
 
+export const eventRow = (page, subject) => page.locator("#agenda").getByRole("button").filter({ hasText: subject }).first();
+
+export async function openEvent(page, subject) {
+  await page.getByRole("link", { name: "Calendar", exact: true }).click();
+  await eventRow(page, subject).click();
+  await page.getByRole("article", { name: "Event shown" }).getByRole("heading", { name: subject }).waitFor();
+}
+
+export const besideEvent = (page) => page.getByRole("complementary", { name: "The event in Salesforce" });
+
+/** The org's events with this subject. */
+export async function eventsWith(user, subject) {
+  const fields = "Id, Subject, StartDateTime, Location, ShowAs, Description, WhoId";
+  const text = `SELECT ${fields} FROM Event WHERE Subject = '${subject}' AND IsChild = false`;
+  return (await user.salesforce(`/query?q=${encodeURIComponent(text)}`)).records;
+}
+
+/** The events of a calendar with this subject. */
+export async function calendarWith(user, subject) {
+  const filter = encodeURIComponent(`subject eq '${subject}'`);
+  return (await user.graph(`/events?$filter=${filter}`)).value;
+}
+
 /** The org's records of a mail. */
 export async function recordsOf(user, messageId) {
   const quoted = messageId.replace(/'/g, "\\'");

@@ -18,6 +18,8 @@ SCENES = {
     "deliver": "a delivered mail with a file arrives, is saved by itself and shows its file in Salesforce",
     "keep": "what a person moves, deletes and unmarks is so in the mailbox and in Salesforce",
     "record": "a record is edited, made and deleted, and a change from elsewhere leaves what is typed alone",
+    "calendar": "an event is made, marked, changed on both sides and deleted, and both sides say the same",
+    "agenda": "a person sees the weeks, answers an invitation, moves an event and finds a record in the ledger",
     "health": "a person sees how the mailbox stands, pauses, resumes and chooses the other mailbox",
     "stay": "looking again keeps scroll position and typed text, costs no vendor call, and stops while the page is hidden",
     "trouble": "trouble is a sentence with a way to try again",

@@ -9,6 +9,7 @@ Rules that hold here:
 - It shares no code with the product and reads nothing but `endpoints.json`, the vendors' HTTP and the world's manifest, which
   was written by hand.
 - Everything is looked at from both ends: what is missing, what is there twice, and what nobody expected.
+- Mails are compared here, events in `compare_events.py`.
 """
 
 from __future__ import annotations
@@ -20,16 +21,23 @@ import sys
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
 import requests
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # run as a script, it finds its other half
+
+from tests.system.compare_events import calendar_differences, record_differences
+
 VERSION = "v60.0"
 MARKS = ("Salesforce", "Salesforce Unsync", "Sync Error")
 FOLDER = "Salesforce Emails"
 LONG_TEXT = range(100_000, 131_073)
+#: Differences that are known: each is a fault of the product, stands here until it is repaired, and must be found until then.
+OPEN = ("the event holiday: categories is ['Salesforce'], expected ['Salesforce', 'Sync Error']",)
 Json = dict[str, Any]
 
 
@@ -208,6 +216,7 @@ def differences(endpoints: Json) -> list[str]:
     ca = endpoints["ca"]
     users = requests.get(f"{endpoints['world']}/users", verify=ca, timeout=60).json()  # fresh tokens
     manifest = requests.get(f"{endpoints['world']}/manifest", verify=ca, timeout=60).json()
+    events = requests.get(f"{endpoints['world']}/manifest/events", verify=ca, timeout=60).json()
     found: list[str] = []
     mails: dict[str, Json] = {}
     for user in users:
@@ -215,9 +224,17 @@ def differences(endpoints: Json) -> list[str]:
         own = mails_of(graph)
         mails |= own
         found += mailbox_differences(graph, user["mailbox"], manifest, own)
+        found += calendar_differences(partial(graph_rows, graph), user["mailbox"], events)
     salesforce = Vendor(endpoints["salesforce"]["instance"], users[0]["salesforce_token"], ca)
     found += salesforce_differences(salesforce, manifest, mails)
+    found += record_differences(partial(soql_rows, salesforce), events)
     return found
+
+
+def unknown(found: Sequence[str]) -> list[str]:
+    """What of it is not known, and what is known and was not found."""
+    settled = [f"This is known as open and is settled: {text}." for text in OPEN if not any(text in one for one in found)]
+    return [one for one in found if not any(text in one for text in OPEN)] + settled
 
 
 def main() -> int:
@@ -227,13 +244,13 @@ def main() -> int:
     arguments = parser.parse_args()
     endpoints = json.loads(arguments.endpoints.read_text())
     end = time.monotonic() + arguments.within
-    while (found := differences(endpoints)) and time.monotonic() < end:
+    while (found := unknown(differences(endpoints))) and time.monotonic() < end:
         time.sleep(0.5)
     if found:
         print("\n".join(found))
         print(f"{len(found)} differences.")
         return 1
-    print("No differences: both sides are as the manifest says.")
+    print(f"No differences: both sides are as the manifest says; {len(OPEN)} known and open.")
     return 0
 
 

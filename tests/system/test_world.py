@@ -143,6 +143,21 @@ def test_the_sample_has_three_hundred_folders_in_one_mailbox_and_every_mail_of_t
     assert len(folders) == 300
 
 
+def test_people_go_on_once_and_everything_they_make_has_its_row(tmp_path: Path) -> None:
+    with running(tmp_path) as world:
+        before = {entry["event"] for entry in world.get("/manifest/events")}
+        for _ in range(2):
+            assert world.ask("POST", "/go_on").json() == {}
+        after = world.get("/manifest/events")
+        assert before < {entry["event"] for entry in after}
+        for address in (OLIVIA, MAREK):
+            there = {event["id"] for event in world.graph(address, "/me/events?$select=id&$top=200")["value"]}
+            expected = {one["id"] for entry in after for one in entry["mailbox"] if one["mailbox"] == address}
+            assert there == expected - {""}
+        stand = {row["Id"] for row in world.soql("SELECT Id FROM Event")}
+        assert stand == {one["id"] for entry in after for one in entry["records"]} - {""}
+
+
 def test_a_delivered_mail_lies_in_that_inbox_and_in_no_other(world: Running) -> None:
     answer = world.ask("POST", f"/deliver?mailbox={MAREK}", data=MAIL)
     assert answer.status_code == 200, answer.text
@@ -285,6 +300,7 @@ def test_without_being_asked_there_is_no_canary(one: Running) -> None:
 
 def test_every_canary_is_unique_and_stands_in_the_state(tmp_path: Path) -> None:
     with running(tmp_path, MAILSPAN_CANARIES="1") as world:
+        assert world.ask("POST", "/go_on").status_code == 200
         canaries = world.get("/canaries")
         words = [canary["word"] for canary in canaries]
         there = set(re.findall(r"qz[a-z2-7]{13}", world.ask("GET", "/state").text.lower()))
@@ -292,7 +308,7 @@ def test_every_canary_is_unique_and_stands_in_the_state(tmp_path: Path) -> None:
         assert [canary for canary in canaries if canary["word"] not in there] == []
         assert {canary["field"] for canary in canaries} >= {
             "subject", "body", "name", "first name", "last name", "address", "domain", "company", "file name", "Message-ID",
-            "folder", "opportunity", "case", "file content",
+            "folder", "opportunity", "case", "file content", "event subject", "event place", "event body", "event description",
         }  # fmt: skip
         assert all(any(word in entry for word in words) for entry in world.get("/sample")["settings"]["blocklist"])
         assert {entry["mail"] for entry in world.get("/manifest") if entry["saved"]}  # the canaries changed no outcome

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -65,10 +65,10 @@ class World:
     def hold(self, record: str, mailbox: str) -> None:
         self.inner.commit(ORG, [Put(f"{holders_of(record)}{mailbox}", records.row(item=f"{mailbox}'s", mailbox=mailbox))])
 
-    def poll(self, kinds: Sequence[str] = ("event",)) -> PollReport:
+    def poll(self, kinds: Sequence[str] = ("event",), connected: Callable[[], datetime | None] = lambda: None) -> PollReport:
         return poll(
             self, kinds, store=self, bell=self, clock=self, org=ORG, place_of=place,
-            owners=lambda user: [MailboxKey(f"of-{user}")],
+            owners=lambda user: [MailboxKey(f"of-{user}")], connected=connected,
         )  # fmt: skip
 
     def dirty(self, mailbox: str) -> list[str]:
@@ -180,3 +180,18 @@ def test_what_happens_while_the_first_questions_fail_is_not_missed(world: World)
     world.answers = True
     world.time += timedelta(minutes=10)
     assert world.poll() == PollReport(3, 1)
+
+
+def test_what_happens_between_the_connecting_and_the_first_question_is_not_missed(world: World) -> None:
+    """The product stood still in between; a day back is the most that is asked for."""
+    connected = world.time
+    world.time += timedelta(minutes=5)
+    world.change("r1", owner="5")
+    world.time += timedelta(minutes=15)
+    assert world.poll(connected=lambda: connected) == PollReport(1, 1)
+    assert world.asked[-1]["event"] == connected - OVERLAP
+    world.poll(connected=lambda: connected)
+    assert world.asked[-1]["event"] > connected
+    other = World()
+    other.poll(connected=lambda: other.time - timedelta(days=400))
+    assert other.asked[-1]["event"] == other.time - timedelta(days=1) - OVERLAP

@@ -1,15 +1,15 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
-import { isIn, openKind, openMail } from "../acts.mjs";
+import { besideEvent, isIn, openEvent, openKind, openMail } from "../acts.mjs";
 
 const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 /** [width, height, scheme, views]: wide, narrow, and a zoom of 200 % */
 const LOOKS = [
-  [1280, 800, "light", ["mail", "new mail", "record", "ledger"]],
-  [1280, 800, "dark", ["mail", "new mail", "record", "ledger"]],
+  [1280, 800, "light", ["mail", "new mail", "calendar", "new event", "record", "ledger"]],
+  [1280, 800, "dark", ["mail", "new mail", "calendar", "record", "ledger"]],
   [768, 1024, "light", ["mail", "record"]],
-  [640, 400, "dark", ["mail", "record"]],
+  [640, 400, "dark", ["mail", "calendar", "record"]],
 ];
 
 async function judged(page, where) {
@@ -34,6 +34,15 @@ export default async function ({ page, open }) {
       if (!(await page.getByRole("button", { name: "New mail" }).isVisible()))
         await page.getByRole("button", { name: "Show folders" }).click();
       await page.getByRole("button", { name: "New mail" }).click();
+    },
+    calendar: async () => {
+      await page.keyboard.press("Escape");
+      await openEvent(page, "Benches: drawings");
+      await besideEvent(page).getByLabel("Description").waitFor();
+    },
+    "new event": async () => {
+      await page.getByRole("button", { name: "New event" }).click();
+      await page.getByRole("button", { name: "Make" }).waitFor();
     },
     record: async () => {
       await page.keyboard.press("Escape");

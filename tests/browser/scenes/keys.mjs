@@ -43,4 +43,14 @@ export default async function ({ page, open }) {
   await page.keyboard.press("Escape"); // empties the filter
   await page.keyboard.press("Escape");
   assert.equal(await page.getByRole("dialog").count(), 0);
+
+  // the calendar: to an event, along the days, and into its form
+  await page.getByRole("link", { name: "Calendar", exact: true }).focus();
+  await page.keyboard.press("Enter");
+  await page.locator(".event-row").first().waitFor();
+  await tabTo(page, /Prepare the offer/);
+  for (const key of ["ArrowDown", "ArrowUp", "Enter"]) await page.keyboard.press(key);
+  await page.getByRole("article", { name: "Event shown" }).getByRole("heading", { name: /Prepare the offer/ }).waitFor();
+  await tabTo(page, /^Salesforce Unsync$/);
+  await tabTo(page, /^A day later$/);
 }

@@ -22,7 +22,7 @@ export default async function ({ page, olivia, open }) {
   assert.equal((await recordsOf(olivia, marked[0].internetMessageId)).length, 1);
 
   await page.getByRole("link", { name: "Ledger" }).click();
-  const newest = page.getByRole("region", { name: "Decisions" }).getByRole("article").first();
+  const newest = page.getByRole("region", { name: "Decisions" }).getByRole("article").filter({ hasText: subject }).first();
   await newest.getByText("Saved to Salesforce, because it was marked.").waitFor();
   await newest.getByRole("button", { name: subject }).click();
   await isIn(page);
