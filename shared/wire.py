@@ -185,6 +185,7 @@ class Wire:
         from shared.session.item_claims import ItemClaims
         from shared.session.item_people import ItemPeople
         from shared.session.items import ItemSync
+        from shared.session.poll import tell_deleted
         from shared.store.ledger import TableLedger
 
         profile, now, place = self.profiles.of(entry.key), self.clock.now(), self.mailbox_place(entry.key)
@@ -198,6 +199,10 @@ class Wire:
             other = directory.find(self.store, self.settings.install_secret, self.settings.tenant, address) if address else None
             return other is not None and other.org == entry.org
 
+        def tell(mailbox: MailboxKey, crm_id: str, item_id: str) -> None:
+            tell_deleted(self.store, self.mailbox_place(mailbox), "event", crm_id, item_id)
+            self.bell.ring(Ring(mailbox, "poll", self.clock.now()))
+
         return ItemSync(
             ("event",),
             {"mail": calendar, "crm": ToldChanges(events, self.store, place, takes_all=profile["existing_items"] == "take")},
@@ -205,7 +210,9 @@ class Wire:
             mailbox=entry.key,
             digest_key=self.digest_key,
             scope=ItemScope(owner, profile, filters, now),
-            claims=ItemClaims(Claims(self.store, org, entry.key), connected, lambda: events.keyed, self._owners(entry.org)),
+            claims=ItemClaims(
+                Claims(self.store, org, entry.key), connected, lambda: events.keyed, self._owners(entry.org), tell
+            ),
             people=ItemPeople(crm, owner, profile, filters),
             secret=self.settings.install_secret,
         )

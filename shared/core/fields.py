@@ -88,7 +88,7 @@ KINDS: Mapping[str, tuple[Field, ...]] = {
         Field("description", limits={"crm": 32_000}, careful=True, others_see=True, form=lines),
         Field("show_as", holds={"crm": _BUSY}),
         Field("private", others_see=True),
-        Field("people", is_set=True, direction="to_crm"),
+        Field("people", is_set=True, by_person=False, direction="to_crm"),
         Field("answers", is_set=True, by_person=False, direction="to_crm"),
     ),
     "note": (

@@ -86,7 +86,7 @@ class Announcement:
     """One write that was about to be made to `side`: the base either side will have for these fields once it has landed.
 
     `create` when the write makes the item; then every field is in it. `held`: what each side held of its sets when this was
-    announced. `at`: when, in seconds since 1970. `canon` as in End.
+    announced, and of what it had no base for. `at`: when, in seconds since 1970. `canon` as in End.
     """
 
     side: Side

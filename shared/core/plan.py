@@ -133,6 +133,10 @@ def plan(link: Link, mail: Seen | None, crm: Seen | None, digest_key: bytes, now
     is of an older canon, both must be given. `now` in seconds since 1970."""
     seen: dict[Side, Seen | None] = {"mail": mail, "crm": crm}
     classes: tuple[Class, Class] = (classify(link, "mail", mail, digest_key), classify(link, "crm", crm, digest_key))
+    if classes == ("DELETED", "EDITED") and (terms.follows or link.follows or _never_crosses(link, crm, digest_key)):
+        classes = ("DELETED", "SAME")
+    if classes == ("EDITED", "DELETED") and (terms.follows or link.follows):
+        classes = ("SAME", "DELETED")
     verb, rule = DECISIONS[classes]
     if verb in ("remember", "write"):
         views = {side: view_of(link, seen[side], digest_key) for side in SIDES}
@@ -150,6 +154,14 @@ def plan(link: Link, mail: Seen | None, crm: Seen | None, digest_key: bytes, now
     return Plan(verb, rule, target=other(gone))
 
 
+def _never_crosses(link: Link, crm: Seen | None, digest_key: bytes) -> bool:
+    """Whether all that a person edited in the CRM is of the kind that never reaches the mailbox: no reason to make it anew."""
+    view = view_of(link, crm, digest_key)
+    edited = {name for name in view.values if _position(link, "crm", name, view) is None}
+    edited = {name for name in edited if law.of_person(link.kind, {name})}
+    return all(link.waits.get(name, ("", ""))[0].startswith("kept.") for name in edited)
+
+
 def made_from(
     link: Link, source: Side, fields: Fields, digest_key: bytes, *, verb: Verb = "write", rule: str = "created"
 ) -> Plan:
@@ -164,7 +176,10 @@ def made_from(
     }
     sets = [one.name for one in law.KINDS[link.kind] if one.is_set and one.name in values]
     held = {source: {name: bases[source][name] for name in sets}, target: dict.fromkeys(sets, "")}
-    ours = tuple(one.name for one in law.KINDS[link.kind] if one.careful) if target == "mail" else ()
+    careful = [one.name for one in law.KINDS[link.kind] if one.careful]
+    ours = tuple(careful)
+    if target == "crm":  # what the mailbox holds of it may still be ours
+        ours = tuple(name for name in careful if name in link.ours and bases["mail"].get(name) == link.mail.base.get(name))
     return Plan(verb, rule, {target: sent}, bases, target, held=held, ours=ours)
 
 
@@ -182,7 +197,12 @@ def _position(link: Link, side: Side, name: str, view: View) -> int | None:
         announced = link.announced[position - 1]
         if view.known(announced.of(side), name, announced.canon):
             return position
-    return 0 if view.known(link.end(side).base, name, link.end(side).canon) else None
+    if view.known(link.end(side).base, name, link.end(side).canon):
+        return 0
+    # two that were just paired have no base: what a side held when the first write was announced stands for it
+    first = next((a for a in link.announced if name in a.held.get(side, {})), None)
+    paired = first is not None and name not in link.end(side).base and not law.field_of(link.kind, name).is_set
+    return 0 if paired and first is not None and view.known(first.held[side], name, first.canon) else None
 
 
 class _Merge:
@@ -247,7 +267,9 @@ class _Merge:
         now = {side: _elements(self._views[side].values.get(name)) for side in SIDES}
         if now["mail"] is None and now["crm"] is None:
             return
-        history = SetHistory(link, name, self._mark(name), _made(link, self._views))
+        # what is carried to the CRM alone is not made in one breath with its item: that it is missing proves nothing there
+        made = tuple(a for a in _made(link, self._views) if one.carried_to("mail") or not a.create)
+        history = SetHistory(link, name, self._mark(name), made)
         merged = history.merged(now)
         if not one.carried_to("mail"):
             merged = Merged(history.for_crm(merged.value, now["crm"]), merged.unsure)
@@ -325,8 +347,13 @@ class _Merge:
         return lambda element, canon: law.digest(self._key, self._link.key, name, element)
 
     def _held(self) -> dict[Side, Digests]:
-        names = [one.name for one in law.KINDS[self._link.kind] if one.is_set]
-        return {side: {name: self._holds(side, name) for name in names} for side in SIDES}
+        sets = [one.name for one in law.KINDS[self._link.kind] if one.is_set]
+        held: dict[Side, Digests] = {side: {name: self._holds(side, name) for name in sets} for side in SIDES}
+        for side in SIDES:
+            now = self._views[side].digests.get(law.CANON, {})
+            base = self._link.end(side).base
+            held[side] = {**{name: now[name] for name in now if name not in base}, **held[side]}
+        return held
 
     def _holds(self, side: Side, name: str) -> str:
         view = self._views[side]

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from shared.core import brake
 from shared.core.model import SIDES, Link, Side
@@ -19,6 +19,9 @@ from shared.session import links, records
 from shared.session.lease import Held
 
 HEALTH = "mailbox.deletes_held"
+DAY = timedelta(hours=24)
+#: Pages with deletions that are remembered of a day.
+MOST_COUNTED = 200
 
 
 @dataclass(frozen=True)
@@ -50,12 +53,26 @@ def confirmed(held: Held, kind: str) -> Confirmed:
     return Confirmed(let_go, uses, HEALTH if len(let_go) < len(waiting) else "")
 
 
-def stopped(held: Held, kind: str, *, gone: int, inferred: bool, empty: bool) -> bool:
-    """Whether so many deletions at once must wait. `empty`: a complete listing named nothing."""
-    if gone <= brake.EMPTY_LISTING:
+def stopped(held: Held, kind: str, side: Side, *, gone: int, inferred: bool, empty: bool) -> bool:
+    """Whether so many deletions must wait, with those of the last DAY, in however many pages and sessions they came. What may
+    go on is counted. `empty`: a complete listing named nothing."""
+    if not gone:
         return False
-    known = sum(1 for _ in links.every(held.store, held.place, kind))
-    return brake.holds(gone, known, inferred=inferred, empty_listing=empty)
+    row = held.store.get(held.place, _counted(kind, side))
+    since = records.text_of(held.now() - DAY)
+    lately = [[at, n] for at, n in (records.read(row)["deleted"] if row is not None else ()) if at > since]
+    before = sum(int(n) for _, n in lately)
+    if gone + before > brake.EMPTY_LISTING:
+        known = before + sum(1 for _ in links.every(held.store, held.place, kind))
+        if brake.holds(gone + before, known, inferred=inferred, empty_listing=empty):
+            return True
+    counted = [*lately, [records.text_of(held.now()), gone]][-MOST_COUNTED:]
+    held.commit([Put(_counted(kind, side), records.row(deleted=counted))])
+    return False
+
+
+def _counted(kind: str, side: Side) -> str:
+    return f"deleted_{side}_{kind}"
 
 
 def _word(kind: str, side: Side) -> str:

@@ -21,6 +21,7 @@ from typing import Literal
 
 from shared.core.model import End, Facts, Link, Side
 from shared.core.plan import Plan
+from shared.ports import MailboxKey
 from shared.session.claims import LOOK_S, Claim, Claims, Held
 from shared.session.item_work import Work, created
 
@@ -54,12 +55,15 @@ class Sorted:
 
 class ItemClaims:
     """The claims of one mailbox in one session. `connected(address)`: whether that person's mailbox is connected to the org;
-    `keyed()`: whether records carry keys there; `mailboxes(user)`: those of a CRM user."""
+    `keyed()`: whether records carry keys there; `mailboxes(user)`: those of a CRM user; `tell(mailbox, record,
+    item)`: another holder of a record that is gone."""
 
     def __init__(
         self, claims: Claims, connected: Callable[[str], bool], keyed: Callable[[], bool],
         mailboxes: Callable[[str], Iterable[str]] = lambda user: (),
+        tell: Callable[[MailboxKey, str, str], None] = lambda mailbox, crm_id, item_id: None,
     ) -> None:  # fmt: skip
+        self._tell = tell
         self._claims, self._connected, self._keyed, self._mailboxes = claims, connected, keyed, mailboxes
         self._mine: dict[str, Claim] = {}
 
@@ -81,6 +85,12 @@ class ItemClaims:
                     waiting.append((work, found))
         return Sorted(ready, joined, waiting)
 
+    def carry_on(self, works: Sequence[Work]) -> None:
+        """Whoever followed carries the record from now on where its organiser's mailbox is connected no more."""
+        for work in works:
+            if "mail" in work.seen and work.seen["mail"].item is not None and not self._follows(work):
+                work.link = replace(work.link, follows=False)
+
     def holds_too(self, user: str, link: Link) -> bool:
         """Whether a mailbox of that user holds the same thing."""
         theirs = set(self._mailboxes(user)) if link.claim else set()
@@ -91,14 +101,17 @@ class ItemClaims:
             decided = work.plan
             if not work.link.claim or decided is None:
                 continue
-            if work.given_away:
+            if decided.verb == "revive" and decided.target == "mail":
+                self._leaves(work.link, now)  # it is made anew under another name
+            elif work.given_away:
                 self._leaves(work.link, now)
             elif decided.verb not in ("delete", "sever"):
                 continue
             elif decided.target == "mail" and not work.unsync:
                 self.forget([work.link], now)
             elif not self._leaves(work.link, now):
-                work.plan = Plan("end", f"{decided.rule}.others_hold")
+                # kept, severed: or its owner would be told of the record as of a new one
+                work.plan = Plan("sever", f"{decided.rule}.others_hold", target="crm")
 
     def _take(self, wanted: Sequence[Work], now: datetime) -> dict[str, Taken]:
         """What each link may do, by its key."""
@@ -192,10 +205,11 @@ class ItemClaims:
         self._claims.release([self._mine.pop(link.key) for link in links if link.key in self._mine])
 
     def forget(self, links: Iterable[Link], now: datetime) -> None:
-        """The records are gone, whoever deleted them."""
+        """The records are gone, whoever deleted them; whoever held them too is told, for the poll finds them here no more."""
         for link in links:
             if link.claim and link.crm.id:
-                self._claims.forget(link.claim, link.crm.id, now)
+                for mailbox, item_id in self._claims.forget(link.claim, link.crm.id, now).items():
+                    self._tell(mailbox, link.crm.id, item_id)
 
 
 def _wants_claim(work: Work) -> bool:
@@ -203,10 +217,11 @@ def _wants_claim(work: Work) -> bool:
     link, decided = work.link, work.plan
     if not link.claim or decided is None:
         return False
-    if created(link, "crm"):
-        return False  # claimed before it was announced
     makes = decided.target == "crm" and decided.verb in ("write", "revive")
-    found = bool(link.crm.id) and link.rule != "joined" and (work.stored is None or not work.stored.crm.id)
+    if created(link, "crm"):
+        return makes and not link.crm.id  # claimed before it was announced, but somebody may have taken it over meanwhile
+    is_new = work.stored is None or not work.stored.crm.id or work.stored.state == "severed"
+    found = bool(link.crm.id) and link.rule != "joined" and is_new
     return makes or found
 
 
@@ -219,4 +234,5 @@ def _joined(work: Work, found: Taken) -> Work:
     made: Side | Literal[""] = "crm" if found.made else ""
     work.link = replace(work.link, crm=End(found.crm_id), follows=found.follows, made=made, rule="joined")
     work.seen.pop("crm", None)
+    work.joined = True
     return work

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
+from shared.core.errors import Bug, bug_or
 from shared.core.item_scope import Owner
 from shared.core.match import Links, case_numbers, links
 from shared.core.model import Facts, Item, Seen
@@ -35,10 +37,9 @@ class ItemPeople:
         for work in wanted:
             mine = asked.get(id(work), ())
             broken = next((matches.broken[one] for one in (*mine, *self._numbers(work)) if one in matches.broken), None)
-            if broken is not None:
-                work.problem = broken
-            else:
-                self._complete(work, self._links(work, mine, matches))
+            found = broken or bug_or(partial(self._complete, work, mine, matches))
+            if isinstance(found, Bug):
+                work.problem = found
 
     def _question(self, addresses: tuple[str, ...], numbers: tuple[str, ...]) -> Question:
         return Question(addresses, numbers, opportunities=self._profile["link_opportunities"])
@@ -65,8 +66,8 @@ class ItemPeople:
             clones=False,
         )
 
-    def _complete(self, work: Work, found: Links) -> None:
-        one = work.seen["mail"]
+    def _complete(self, work: Work, addresses: Sequence[str], matches: Matches) -> None:
+        one, found = work.seen["mail"], self._links(work, addresses, matches)
         assert one.item is not None
         answers = dict(one.facts.people)
         people = {record: answers.get(address, "none") for record, _, address in found.people if record != self._owner.user}

@@ -23,8 +23,10 @@ class Work:
 
     `problem`: why it cannot be decided; `also`: rows that change with it; `inferred`: its deletion is a listing's conclusion.
     `unsync`: a person took it out; `given_away`: its record is somebody else's now. `granted`, `discard`: fields of which a
-    person said that they cross, or that the mailbox's value stands. `related`: the CRM record it is about. `unpaired`: the rule
-    by which it stays away where no pair of it is found. `to_settle`: its record was made or found, which its claim is to say.
+    person said that they cross, or that the mailbox's value stands. `related`: the CRM record it is about. `unpaired`: the
+    rule by which it stays away where no pair of it is found. `joined`: it has just joined a record of another mailbox.
+    `again`: it was held and is tried again. `made_already`: its create was refused because one with its key stands.
+    `to_settle`: its record was made or found, which its claim is to say.
     """
 
     link: Link
@@ -40,6 +42,9 @@ class Work:
     discard: Mapping[str, str] = field(default_factory=dict)
     related: str = ""
     to_settle: bool = False
+    joined: bool = False
+    again: bool = False
+    made_already: bool = False
     unpaired: str = ""
 
 

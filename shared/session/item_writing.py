@@ -26,8 +26,8 @@ from datetime import UTC, datetime
 from shared.core import fields as law
 from shared.core.errors import Bug, Gone, ItemError, Refused, RowTooLarge, Stale
 from shared.core.insist import turned
-from shared.core.model import SIDES, End, Link, Seen, Side, other
-from shared.core.plan import Plan, is_known, made_from, plan
+from shared.core.model import SIDES, Announcement, End, Link, Seen, Side, other
+from shared.core.plan import Plan, Terms, is_known, made_from, plan
 from shared.ports import MAX_COMMIT, Ledger, LedgerEntry, Provider, Put, Send, Sent, Write
 from shared.session import links, records
 from shared.session.bugs import BugCount
@@ -93,11 +93,29 @@ class ItemWriting:
     def _filled(self, works: list[Work]) -> list[Work]:
         """The mailbox's items as they cross: as far as they may be shown, with those of their people that the CRM knows."""
         for work in works:
-            if "mail" in work.seen:
-                work.seen["mail"] = self._scope.shown(work.link, work.seen["mail"])
-        if self._people is not None:
-            self._people.fill([work for work in works if not work.link.follows])
+            if "mail" in work.seen and work.problem is None:
+                shown = self._bugs.guard(lambda one=work: self._scope.shown(one.link, one.seen["mail"]))  # type: ignore[misc]
+                if isinstance(shown, Bug):
+                    work.problem = shown
+                else:
+                    work.seen["mail"] = shown
+        if self._claims is not None:
+            self._claims.carry_on([work for work in works if work.link.follows])
+        self._fill([work for work in works if not work.link.follows and work.problem is None])
         return works
+
+    def _fill(self, works: Sequence[Work]) -> None:
+        """Finds the people of all at once; where the CRM refuses that, of each by itself, so that one holds nobody else."""
+        if self._people is None:
+            return
+        try:
+            self._people.fill(works)
+        except ItemError as refused:
+            if len(works) == 1:
+                works[0].problem = refused
+                return
+            for work in works:
+                self._fill([work])
 
     # deciding
 
@@ -134,6 +152,10 @@ class ItemWriting:
 
     def _plan(self, work: Work, now: float) -> Plan:
         link, seen = work.link, work.seen
+        if work.unsync and not link.crm.id:
+            return Plan("end", "unsync")
+        if rule := self._left_scope(work):
+            return Plan("end", rule)
         for side in SIDES:
             if not link.end(side).id and side not in seen:  # the other side's item is still to be made
                 source = seen.get(other(side))
@@ -143,8 +165,22 @@ class ItemWriting:
         if work.unsync:
             return Plan("delete", "unsync", target="crm") if link.made == "crm" else Plan("sever", "unsync", target="mail")
         terms = self._scope.terms(link, seen.get("mail"))
+        if work.joined:  # what differs between a copy and the record it joins was nobody's edit
+            terms = Terms(follows=True)
         terms = replace(terms, granted=work.granted, discard=work.discard)
         return plan(link, seen.get("mail"), seen.get("crm"), self._digest_key, now, terms)
+
+    def _left_scope(self, work: Work) -> str:
+        """Of an item that was held before anything was made of it: the rule that refuses it by now, or ""."""
+        link = work.link
+        if not work.again or link.announced or link.generation or (link.mail.id and link.crm.id):
+            return ""
+        side: Side = "mail" if link.mail.id else "crm"
+        seen = work.seen.get(side)
+        if seen is None or seen.item is None:
+            return ""
+        judged = self._scope.judged(side, seen)
+        return "" if judged.save else judged.rule
 
     def _claimed(self, held: Held, works: Sequence[Work], done: list[list[Write]]) -> tuple[Sequence[Work], Sequence[Work]]:
         """(works that go on, works that joined a record and are planned again); the others wait for another mailbox."""
@@ -163,7 +199,8 @@ class ItemWriting:
         if work.stored is None or work.stored.rule != taken.rule:
             self._note(held, work.link, taken.rule)
         work.link = replace(work.link, rule=taken.rule)
-        self._again_after.append(taken.wait_s)
+        if work.stored is None or taken.rule != "waiting.organizer":  # for an organiser the sweep is soon enough later on
+            self._again_after.append(taken.wait_s)
         row = records.row(code=taken.rule, kind=work.link.kind, since=records.text_of(held.now()), wait_s=taken.wait_s)
         return together(work, [*links.writes(work.link, before=work.stored), Put(records.held(work.link.key), row)])
 
@@ -198,12 +235,17 @@ class ItemWriting:
         create = decided.target is not None and not link.end(decided.target).id
         if decided.verb == "revive" and decided.target:
             create = True
+            if decided.target == "mail":
+                link = replace(link, claim="")  # the new item has a name of its own
             link = replace(link, generation=link.generation + 1, gone="", **{decided.target: End()})  # type: ignore[arg-type]
         if create and decided.target and link.made != "crm":
             link = replace(link, made=decided.target)
         if create and decided.target == "mail":
             link = replace(link, marked=True)  # it is made with the mark
-        announced = (*link.announced, *decided.announcements(now, create=create))
+        new = decided.announcements(now, create=create)
+        if _says_the_same(link.announced[-len(new) :], new):
+            new = ()  # it is announced already: a write that fails again and again leaves no trail
+        announced = (*link.announced, *new)
         return replace(link, announced=announced, turns=turned(link.turns, decided.winners, now))
 
     # writing
@@ -221,6 +263,7 @@ class ItemWriting:
                     if isinstance(answer, Sent):
                         answers[work.link.key][side] = answer
                         continue
+                    work.made_already |= isinstance(answer, Stale) and not work.link.end(side).id
                     work.link = taken_back(work.link, side)
                     if isinstance(answer, (Stale, Gone)):
                         stale[work.link.key] = work
@@ -279,17 +322,24 @@ class ItemWriting:
             if not work.unsync:  # a record that was given away is gone from here, for nobody tells us of it any more
                 gone = other(decided.target) if decided.target else "mail"
                 link = replace(link, **{gone: replace(link.end(gone), version="gone")})  # type: ignore[arg-type]
-        if "mail" in answers and answers["mail"].uid and not link.claim:
-            link = replace(link, claim=self._claim_of(link, answers["mail"].uid))
+        if not link.claim and (uid := self._uid(work, answers)) and link.mail.id and link.crm.id:
+            link = replace(link, claim=self._claim_of(link, uid))
             work.to_settle = True
-        is_new = work.stored is None or work.stored.state == "severed"
-        work.to_settle |= created(work.link, "crm") or (is_new and link.rule == "adopted")
+        # the first time that anything is known of its record: it was made or found, and its claim is to say so
+        work.to_settle |= created(work.link, "crm") or not work.link.crm.base
         work.link = link
         if decided.writes or decided.verb == "sever":
             self._note(held, link, decided.rule, fields=tuple(sorted({n for f in decided.writes.values() for n in f})))
         for name, winner in decided.conflicts.items():
             self._note(held, link, "conflict", winner, (name,))
         return links.writes(link, before=work.stored)
+
+    @staticmethod
+    def _uid(work: Work, answers: Mapping[Side, Sent]) -> str:
+        """What names the mailbox's item everywhere, as the answer of its making or the item itself says."""
+        if "mail" in answers and answers["mail"].uid:
+            return answers["mail"].uid
+        return work.seen["mail"].facts.uid if "mail" in work.seen else ""
 
     def _owner_of(self, work: Work) -> str:
         crm = work.seen.get("crm")
@@ -326,7 +376,10 @@ class ItemWriting:
                 for work in batch:
                     if (item_id := work.link.end(side).id) in read:
                         work.seen[side] = read[item_id]
-                lost = [work for work in batch if not work.link.end(side).id and created(work.link, side)]
+                lost = [
+                    work for work in batch
+                    if not work.link.end(side).id and (created(work.link, side) or work.made_already)
+                ]  # fmt: skip
                 if lost and self._sides[side].keyed:
                     self._find(kind, side, lost)
                 elif lost:
@@ -380,6 +433,10 @@ def _has_own_elements(link: Link) -> bool:
     """Whether the CRM holds elements of a set that are not in the mailbox, as far as is remembered."""
     names = [one.name for one in law.KINDS[link.kind] if one.is_set and not one.carried_to("mail")]
     return any(set(link.crm.base.get(n, "").split(",")) - set(link.mail.base.get(n, "").split(",")) - {""} for n in names)
+
+
+def _says_the_same(last: Sequence[Announcement], new: Sequence[Announcement]) -> bool:
+    return bool(new) and [replace(one, at=0.0) for one in last] == [replace(one, at=0.0) for one in new]
 
 
 def _of_older_form(link: Link) -> bool:

@@ -20,7 +20,7 @@ from dataclasses import replace
 from itertools import batched
 from typing import Any
 
-from shared.core.errors import CursorExpired, RowChanged
+from shared.core.errors import Bug, ConsentNeeded, CursorExpired, ItemError, RowChanged, bug_or
 from shared.core.item_scope import Judged
 from shared.core.keys import item_key
 from shared.core.model import SIDES, End, Link, Seen, Side, other
@@ -33,6 +33,12 @@ from shared.session.lease import Held
 from shared.session.run import PartReport
 
 BATCH_ROWS = 50
+#: Why a link was severed although its record stands.
+STANDS = frozenset(
+    ("unsync", "unsync.others_hold", "deleted.mail.not_ours", "deleted.mail.others_hold", "deleted.mail.not_ours.others_hold")
+)
+#: Rules by which an item of the mailbox is no pair for a record that comes down, whatever it looks like.
+NO_TWIN = frozenset(("skipped.unsync", "skipped.private", "skipped.window", "skipped.declined", "skipped.blocked"))
 
 
 class ItemSync(ItemWriting):
@@ -50,6 +56,12 @@ class ItemSync(ItemWriting):
         self._health = ""
 
     def run(self, held: Held) -> PartReport:
+        try:
+            return self._run(held)
+        except (ConsentNeeded, ItemError) as refused:  # of the whole kind: what else the mailbox syncs goes on
+            return PartReport(health=refused.code)
+
+    def _run(self, held: Held) -> PartReport:
         found = 0
         for kind in self._kinds:
             self._finish_open(held, kind)
@@ -102,6 +114,7 @@ class ItemSync(ItemWriting):
                 state.pop("listed", None)
                 continue
             works = self._works(held, kind, side, page)
+            empty = page.listing and page.done and not page.seen and not state.get("listed")
             if page.listing:
                 state["listed"] = [*state.get("listed", ()), *(links.hash_of(seen.id) for seen in page.seen)]
             else:
@@ -111,7 +124,7 @@ class ItemSync(ItemWriting):
             told = len(works)
             works = [work for work in works if not self._says_nothing(work)]
             silent = told - len(works)
-            self._brake(held, kind, side, works, empty=page.listing and page.done and not page.seen)
+            self._brake(held, kind, side, works, empty=empty)
             # the cursor rides in the last commit of its page, never before
             value = records.row(cursor=page.cursor, **({"listed": state["listed"]} if "listed" in state else {}))
             unchanged = row is not None and dict(records.read(row)) == value
@@ -163,12 +176,16 @@ class ItemSync(ItemWriting):
         occurrence is never of our making."""
         if tells_keys:
             return unlinked
-        wanted = [one.id for one in unlinked if not one.facts.group and self._is_wanted(self._scope.judged(side, one))]
+        wanted = [one.id for one in unlinked if not one.facts.group and self._may_be_wanted(side, one)]
         read: dict[str, Seen] = {}
         for some in batched(wanted, BATCH, strict=False):
             read |= self._sides[side].read(kind, some)
         fresh = [read.get(one.id, one) for one in unlinked]
         return [one for one in fresh if one.item is not None]
+
+    def _may_be_wanted(self, side: Side, one: Seen) -> bool:
+        judged = bug_or(lambda: self._scope.judged(side, one))
+        return isinstance(judged, Bug) or self._is_wanted(judged)
 
     @staticmethod
     def _is_wanted(judged: Judged) -> bool:
@@ -176,13 +193,15 @@ class ItemSync(ItemWriting):
 
     def _begun(self, held: Held, kind: str, side: Side, one: Seen, *, listing: bool) -> Work | None:
         """A new link's work, or None with the rule in the ledger. `work.unpaired`: the rule where no pair is found."""
-        judged = self._scope.judged(side, one)
+        judged = self._bugs.guard(lambda: self._scope.judged(side, one))
         key = self._claim_key(kind, one.facts.uid) if side == "mail" else ""
         end = {side: End(one.id, one.version)}
         link = Link(
-            key or links.link_key(self._mailbox, kind, side, one.id), kind, rule=judged.rule, claim=key,
+            key or links.link_key(self._mailbox, kind, side, one.id), kind, rule=getattr(judged, "rule", "held.bug"), claim=key,
             group=links.hash_of(one.facts.group) if one.facts.group else "", marked=side == "mail" and one.marked, **end,  # type: ignore[arg-type]
         )  # fmt: skip
+        if isinstance(judged, Bug):
+            return Work(link, None, problem=judged)
         if not self._is_wanted(judged):
             if side == "mail" or not listing:  # a listing of the CRM is everything a user ever had there
                 self._note(held, link, judged.rule, side)
@@ -190,12 +209,15 @@ class ItemSync(ItemWriting):
         return Work(link, None, unpaired="" if judged.save else judged.rule)
 
     def _first_of_their_key(
-        self, held: Held, works: Mapping[str, Work], new: Sequence[tuple[Work, Seen]]
+        self, held: Held, works: dict[str, Work], new: Sequence[tuple[Work, Seen]]
     ) -> list[tuple[Work, Seen]]:
         """Without those whose key a link has already: the same meeting stands twice here, or was taken out of step."""
         there = links.many(held.store, held.place, [work.link.key for work, _ in new if work.link.claim])
         taken, first = {*there, *works}, []
         for work, one in new:
+            stored = there.get(work.link.key)
+            if stored is not None and self._took_its_place(held, works, stored, one):
+                continue
             if work.link.key in taken:
                 self._note(held, work.link, "skipped.known", "mail")
                 continue
@@ -203,9 +225,30 @@ class ItemSync(ItemWriting):
             first.append((work, one))
         return first
 
+    def _took_its_place(self, held: Held, works: dict[str, Work], stored: Link, one: Seen) -> bool:
+        """A calendar may replace a copy by another of the same name: the link goes on with the new one, where the old one is
+        gone; one that a person marks by hand ends what was severed."""
+        work = works.get(stored.key)
+        old = work.seen.get("mail") if work is not None else None
+        if old is None and stored.mail.id:
+            old = self._sides["mail"].read(stored.kind, [stored.mail.id])[stored.mail.id]
+        if old is not None and old.item is not None:
+            return False
+        link = replace(stored, mail=replace(stored.mail, id=one.id, version=""))
+        if stored.state != "severed":
+            works[stored.key] = Work(replace(link, gone=""), stored, {**(work.seen if work else {}), "mail": one})
+            return True
+        again = self._severed(held, link, "mail", one) if one.marked else None
+        if again is not None:
+            works[stored.key] = Work(again, stored, {"mail": one})
+        return again is not None
+
     def _known(self, held: Held, works: dict[str, Work], stored: Link, side: Side, one: Seen) -> None:
         """The work about a linked item, where there is any."""
-        link = self._state(held, stored, side, one)
+        link = self._bugs.guard(lambda: self._state(held, stored, side, one))
+        if isinstance(link, Bug):
+            works[stored.key] = Work(stored, stored, {side: one}, problem=link)
+            return
         if link is None:
             return
         if not link.end(side).id and one.item is not None:
@@ -252,9 +295,12 @@ class ItemSync(ItemWriting):
         taken: set[str] = set()
         for (work, one), twins in zip(new, offered, strict=True):
             free = (twin for twin in twins if twin.id not in taken and twin.id not in linked and not twin.key)
-            twin = next((t for t in free if not any(self._is_of(link, there, t) for link in undecided)), None)
+            twin = next((t for t in free if self._may_pair(there, t) and not self._is_of_any(undecided, there, t)), None)
             if twin is not None:
                 work.link = replace(work.link, rule="adopted", **{there: End(twin.id)})  # type: ignore[arg-type]
+                if there == "mail":
+                    claim = self._claim_key(kind, twin.facts.uid)
+                    work.link = replace(work.link, claim=claim, marked=twin.marked)
                 work.seen[there] = twin
                 self._note(held, work.link, "adopted", there)
                 taken.add(twin.id)
@@ -262,6 +308,13 @@ class ItemSync(ItemWriting):
                 self._note(held, work.link, work.unpaired, side)
                 continue
             yield work, one
+
+    def _may_pair(self, side: Side, twin: Seen) -> bool:
+        """Whether an item that looks the same may be paired: of the mailbox not what a person or the profile keeps out."""
+        return side == "crm" or self._scope.judged("mail", twin).rule not in NO_TWIN
+
+    def _is_of_any(self, undecided: Sequence[Link], side: Side, one: Seen) -> bool:
+        return any(self._is_of(link, side, one) for link in undecided)
 
     def _state(self, held: Held, stored: Link, side: Side, one: Seen) -> Link | None:
         """The link if it is to be planned; marks and severed states are dealt with here."""
@@ -273,10 +326,24 @@ class ItemSync(ItemWriting):
         if link.gone == side and one.item is not None:
             link = replace(link, gone="", rule="same")  # it is back
         if link.state == "paused":
-            if link != stored:
+            if one.item is None:
+                self._gone_at_rest(held, stored, side)
+            elif link != stored:
                 held.commit(links.writes(link, before=stored))
             return None
         return link
+
+    def _gone_at_rest(self, held: Held, link: Link, side: Side) -> None:
+        """One end of a resting link is gone: without its mark a deleted record is what unlinked it. Both gone ends it."""
+        rest = replace(link, **{side: replace(link.end(side), version="gone")})  # type: ignore[arg-type]
+        if all(rest.end(s).version == "gone" or not rest.end(s).id for s in SIDES):
+            held.commit(links.removal(link))
+            return
+        if side == "crm" and link.rule == "unmarked":
+            rest = replace(rest, state="severed", rule="deleted.crm", announced=())
+            self._note(held, rest, "deleted.crm", "crm")
+        if rest != link:
+            held.commit(links.writes(rest, before=link))
 
     def _at_work_or_rest(self, held: Held, link: Link, one: Seen) -> Link:
         """A linked item rests while its mark is off or it lies outside the window; a person's "unsync" ends that too."""
@@ -291,20 +358,33 @@ class ItemSync(ItemWriting):
     def _severed(self, held: Held, link: Link, side: Side, one: Seen) -> Link | None:
         """A severed link ends when both ends are gone, and goes on anew when a person marks the item by hand, or gives the
         record back to whom it was taken from."""
+        if one.item is not None and link.end(side).version == "gone" and not (side == "mail" and one.marked):
+            back = replace(link, **{side: replace(link.end(side), version=one.version)})  # type: ignore[arg-type]
+            if not (side == "crm" and link.rule == "severed.owner" and self._scope.owns(one)):
+                held.commit(links.writes(back, before=link))
+                return None
         if one.item is None:
             rest = replace(link, **{side: replace(link.end(side), version="gone")})  # type: ignore[arg-type]
             both = all(rest.end(s).version == "gone" or not rest.end(s).id for s in SIDES)
             held.commit(links.removal(link) if both else links.writes(rest, before=link))
             return None
         by_hand = side == "mail" and one.marked and link.end(side).version != one.version
-        if by_hand and link.rule == "unsync":  # the record stands, and was never ours: in step again, as if just found
+        if by_hand and link.rule in STANDS:  # the record stands: in step again, as if just found
             return replace(link, state="live", rule="adopted", announced=(), mail=End(one.id), crm=End(link.crm.id))
         if side == "crm" and link.rule == "severed.owner" and self._scope.owns(one):  # it was given back
             return replace(link, state="live", rule="adopted", announced=(), mail=End(link.mail.id), crm=End(one.id))
+        if by_hand and link.rule == "deleted.crm" and self._stands_again(link):
+            return replace(link, state="live", rule="adopted", announced=(), mail=End(one.id), crm=End(link.crm.id))
         if by_hand and link.rule in ("deleted.crm", "severed.owner"):
             fresh = replace(link, state="live", rule="marked_again", generation=link.generation + 1, owner="")
             return replace(fresh, crm=End(), announced=())
         return None
+
+    def _stands_again(self, link: Link) -> bool:
+        """Whether a record that was deleted was taken out of the bin again."""
+        if not link.crm.id:
+            return False
+        return self._sides["crm"].read(link.kind, [link.crm.id])[link.crm.id].item is not None
 
     def _gone_of_series(self, held: Held, kind: str, side: Side, page: Page, known: set[str]) -> list[Work]:
         """Occurrences that the whole of their series does not name any more."""
@@ -342,7 +422,7 @@ class ItemSync(ItemWriting):
     def _brake(self, held: Held, kind: str, side: Side, works: Sequence[Work], *, empty: bool) -> None:
         gone = [work for work in works if side in work.seen and work.seen[side].item is None]
         counted = len({work.link.group or work.link.key for work in gone})  # a series counts as one
-        if not deletes.stopped(held, kind, gone=counted, inferred=any(work.inferred for work in gone), empty=empty):
+        if not deletes.stopped(held, kind, side, gone=counted, inferred=any(work.inferred for work in gone), empty=empty):
             return
         self._health = deletes.HEALTH
         for work in gone:
@@ -385,6 +465,6 @@ def _due(link: Link, rows: Mapping[str, Mapping[str, Any]]) -> Work:
     said = rows.get(links.waiting(link.key), {})
     answer: dict[str, Mapping[str, str]] = {str(said.get("answer")): said.get("asked", {})}
     return Work(
-        again, link, also=tuple(Delete(row) for row in rows if row not in of_link), granted=answer.get("send", {}),
+        again, link, again=True, also=tuple(Delete(row) for row in rows if row not in of_link), granted=answer.get("send", {}),
         discard=answer.get("discard", {}),
     )  # fmt: skip

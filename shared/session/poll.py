@@ -163,6 +163,11 @@ def _tell(store: LinkStore, place: Place, changes: Sequence[Told]) -> None:
         store.commit(place, latest[start : start + MAX_COMMIT])
 
 
+def tell_deleted(store: LinkStore, place: Place, kind: str, crm_id: str, item_id: str) -> None:
+    """What the poll would tell a mailbox of a record that it holds and that is deleted."""
+    _tell(store, place, [Told(Changed(kind, crm_id, "", deleted=True), item_id)])
+
+
 def _dirty(told: Told) -> str:
     return f"dirty_crm_{links.hash_of(told.change.id)}"
 

@@ -27,9 +27,10 @@ class Diary:
         self.stage, self.name = stage, name
         self.order = 0
         self.user = stage.ids[address_of(name)]
+        self.hour = stage.clock.now().replace(minute=0, second=0, microsecond=0)  # of all times, however long a test takes
 
     def at(self, hours: float) -> datetime:
-        return self.stage.clock.now().replace(minute=0, second=0, microsecond=0) + timedelta(hours=hours)
+        return self.hour + timedelta(hours=hours)
 
     # --- the calendar
 

@@ -37,7 +37,7 @@ def copy(diary: Diary) -> str:
 
 def accept(diary: Diary) -> str:
     event_id = copy(diary)
-    diary.stage.do(lambda: diary.stage.mailbox(diary.name).calendar.respond(event_id, "accepted"))
+    diary.act(lambda calendar: calendar.respond(event_id, "accepted"))
     return event_id
 
 
@@ -54,10 +54,12 @@ def organised_elsewhere(pair: Pair) -> tuple[str, str]:
     stage = ann.stage
     outside = "dora@elsewhere.test"
     stage.do(lambda: stage.microsoft.add_mailbox(outside, "Dora"))
+    before = len(stage.world.outbox)
     start = ann.at(24).replace(tzinfo=None)
     end = ann.at(25).replace(tzinfo=None)
     people = [address_of("ann"), address_of("bob"), CORA]
     stage.do(lambda: stage.microsoft.mailbox(outside).calendar.create("Review", start, end, attendees=people))
+    stage.caused += stage.world.outbox[before:]
     return accept(ann), accept(bob)
 
 
