@@ -195,9 +195,9 @@ class Wire:
         calendar = GraphCalendar(self.http, token, entry.address, self.clock, session_id, window=window)
         org, events = self.org_place(entry.org), self.event_crm(entry, session_id, by_person=by_person)
 
-        def connected(address: str) -> bool:
+        def mailbox_of(address: str) -> str:
             other = directory.find(self.store, self.settings.install_secret, self.settings.tenant, address) if address else None
-            return other is not None and other.org == entry.org
+            return other.key if other is not None and other.org == entry.org else ""
 
         def tell(mailbox: MailboxKey, crm_id: str, item_id: str) -> None:
             tell_deleted(self.store, self.mailbox_place(mailbox), "event", crm_id, item_id)
@@ -211,7 +211,7 @@ class Wire:
             digest_key=self.digest_key,
             scope=ItemScope(owner, profile, filters, now),
             claims=ItemClaims(
-                Claims(self.store, org, entry.key), connected, lambda: events.keyed, self._owners(entry.org), tell
+                Claims(self.store, org, entry.key), mailbox_of, lambda: events.keyed, self._owners(entry.org), tell
             ),
             people=ItemPeople(crm, owner, profile, filters),
             secret=self.settings.install_secret,

@@ -54,17 +54,17 @@ class Sorted:
 
 
 class ItemClaims:
-    """The claims of one mailbox in one session. `connected(address)`: whether that person's mailbox is connected to the org;
+    """The claims of one mailbox in one session. `mailbox_of(address)`: that person's, "" if not of this org;
     `keyed()`: whether records carry keys there; `mailboxes(user)`: those of a CRM user; `tell(mailbox, record,
     item)`: another holder of a record that is gone."""
 
     def __init__(
-        self, claims: Claims, connected: Callable[[str], bool], keyed: Callable[[], bool],
+        self, claims: Claims, mailbox_of: Callable[[str], str], keyed: Callable[[], bool],
         mailboxes: Callable[[str], Iterable[str]] = lambda user: (),
         tell: Callable[[MailboxKey, str, str], None] = lambda mailbox, crm_id, item_id: None,
     ) -> None:  # fmt: skip
         self._tell = tell
-        self._claims, self._connected, self._keyed, self._mailboxes = claims, connected, keyed, mailboxes
+        self._claims, self._mailbox_of, self._keyed, self._mailboxes = claims, mailbox_of, keyed, mailboxes
         self._mine: dict[str, Claim] = {}
 
     def sorted(self, works: Sequence[Work], now: datetime) -> Sorted:
@@ -85,11 +85,16 @@ class ItemClaims:
                     waiting.append((work, found))
         return Sorted(ready, joined, waiting)
 
-    def carry_on(self, works: Sequence[Work]) -> None:
-        """Whoever followed carries the record from now on where its organiser's mailbox is connected no more."""
+    def carry_on(self, works: Sequence[Work], now: datetime) -> None:
+        """Whoever followed carries the record from now on where its organiser's mailbox holds it no more: what it did not carry
+        is in every copy, so the mailbox's values count as new."""
+        standing = self._claims.standing([work.link.claim for work in works], now)
         for work in works:
-            if "mail" in work.seen and work.seen["mail"].item is not None and not self._follows(work):
-                work.link = replace(work.link, follows=False)
+            claim, seen = standing[work.link.claim], work.seen.get("mail")
+            if claim.state != "saved" or seen is None or seen.item is None:
+                continue
+            if self._mailbox_of(seen.facts.organizer) not in claim.holders:
+                work.link = replace(work.link, follows=False, mail=replace(work.link.mail, base={}))
 
     def holds_too(self, user: str, link: Link) -> bool:
         """Whether a mailbox of that user holds the same thing."""
@@ -136,13 +141,18 @@ class ItemClaims:
 
     def _follows(self, one: Work) -> bool:
         facts = one.seen["mail"].facts if "mail" in one.seen else Facts()
-        return not facts.own and self._connected(facts.organizer)
+        return not facts.own and bool(self._mailbox_of(facts.organizer))
 
     def _joining(self, one: Work, claim: Claim, now: datetime) -> Taken:
         joined = self._claims.join(claim, one.link.mail.id, now)
         if joined.state != "saved":
             return Taken("wait", wait_s=LOOK_S, rule="waiting.claim")
-        return Taken("join", joined.crm_id, joined.made, follows=self._follows(one))
+        return Taken(
+            "join",
+            joined.crm_id,
+            joined.made,
+            follows=self._follows(one) and self._mailbox_of(one.seen["mail"].facts.organizer) in joined.holders,
+        )
 
     def _claimed(self, wanted: Iterable[tuple[Work, Claim]], now: datetime) -> dict[str, Taken]:
         """Takes what is free, and what a dead session left: whether its record stands, its key tells with the create."""

@@ -58,7 +58,7 @@ class ItemWriting:
         self._read_again(held, kind, [work for work in works if self._reads_first(work)])
         pending, done = list(works), list[list[Write]]()
         for _ in range(TRIES):
-            ready, joined = self._claimed(held, self._planned(held, self._filled(pending), done), done)
+            ready, joined = self._claimed(held, self._planned(held, self._filled(held, pending), done), done)
             pending = [*joined, *self._write(held, self._announce(held, ready, done), done)]
             if not pending:
                 break
@@ -90,7 +90,7 @@ class ItemWriting:
             return True  # what only the CRM has of a set must be known before the set is written
         return "mail" not in work.seen and bool(link.mail.id) and law.asks_first(link.kind)
 
-    def _filled(self, works: list[Work]) -> list[Work]:
+    def _filled(self, held: Held, works: list[Work]) -> list[Work]:
         """The mailbox's items as they cross: as far as they may be shown, with those of their people that the CRM knows."""
         for work in works:
             if "mail" in work.seen and work.problem is None:
@@ -100,7 +100,7 @@ class ItemWriting:
                 else:
                     work.seen["mail"] = shown
         if self._claims is not None:
-            self._claims.carry_on([work for work in works if work.link.follows])
+            self._claims.carry_on([work for work in works if work.link.follows], held.now())
         self._fill([work for work in works if not work.link.follows and work.problem is None])
         return works
 

@@ -19,6 +19,7 @@ from shared.core.model import Facts, Item, Seen, Side, Value
 from shared.ports import Page, Send, Sent
 
 LONG_AGO = datetime.min.replace(tzinfo=UTC)
+NO_FACTS = Facts()
 PAGE = 10
 OVERLAP = 3
 
@@ -37,7 +38,7 @@ class Record:
     changed_at: int = 0
     by: Literal["user", "us"] = "user"
     made_at: datetime = LONG_AGO
-    facts: Facts = Facts()
+    facts: Facts = NO_FACTS
 
 
 @dataclass

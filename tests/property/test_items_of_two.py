@@ -128,7 +128,9 @@ class Two:
 
     def session(self, name: str) -> SessionReport | None:
         outer, self.running, counted, self.effects = self.running, name, self.effects, 0
-        claims = ItemClaims(Claims(self, ORG, MailboxKey(name)), lambda address: address == ANN, lambda: self.crm.keyed)  # type: ignore[arg-type]
+        claims = ItemClaims(
+            Claims(self, ORG, MailboxKey(name)), lambda address: "ann" if address == ANN else "", lambda: self.crm.keyed
+        )  # type: ignore[arg-type]
         sync = ItemSync(
             ("event",), {"mail": self.mail[name], "crm": self.crm}, self, mailbox=name, digest_key=b"d" * 32, scope=Scope(),
             claims=claims, secret=SECRET,
