@@ -166,6 +166,8 @@ def facts_of(event: Json, master: Json | None = None) -> Facts:
     own = event.get("isOrganizer") is not False
     organizer = _address(event.get("organizer"))
     others = [(one, answer) for one, answer in _attendees(event.get("attendees")) if one != organizer]
+    # a room is mailed as people are, and so is, for all we know, who has no address here
+    mailed = [_address(one) for one in _objects(event.get("attendees"))]
     people = set(others) | ({(organizer, "accepted")} if organizer and not own else set())
     return Facts(
         made=moment(event.get("createdDateTime")),
@@ -175,7 +177,7 @@ def facts_of(event: Json, master: Json | None = None) -> Facts:
         group=text(event.get("seriesMasterId")) if master is not None else "",
         uid=uid(event, master),
         own=own,
-        shared=bool(others),
+        shared=any(not one or one != organizer for one in mailed),
         answer="" if own else _answer(event.get("responseStatus")),
         organizer=organizer,
         people=tuple(sorted(people)),

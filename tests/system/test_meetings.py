@@ -217,6 +217,18 @@ def test_a_mail_that_nobody_caused_is_found(stage: Stage, ann: Diary) -> None:
     stage.caused += stage.unasked()
 
 
+def test_a_room_is_told_of_no_change_nobody_asked_for(stage: Stage, ann: Diary) -> None:
+    room = {"emailAddress": {"address": "room7@home.example", "name": "Room 7"}, "type": "resource"}
+    made = ann.make("Talk", marked=True)
+    ann.change(made, attendees=[room])
+    ann.step()
+    outbox(stage)
+    ann.edit(only(stage)["Id"], Subject="Moved talk")
+    ann.step()
+    assert outbox(stage) == []
+    assert ann.waits(made) == ["subject"]
+
+
 WITH_ADDRESS = "Agenda\nJoin: https://zoom.us/j/123456\nNotes: bring the plan"
 
 

@@ -97,6 +97,12 @@ def test_an_event_without_times_has_no_natural_key_and_no_window() -> None:
     assert one.item is not None and one.item.fields["when"] == "" and one.facts.begins is None
 
 
+def test_a_room_is_told_of_changes_and_takes_no_part() -> None:
+    room = {"emailAddress": {"address": "room7@home.example", "name": "Room 7"}, "type": "resource"}
+    facts = graph.facts_of(event(attendees=[room]))
+    assert (facts.shared, facts.people) == (True, ())
+
+
 def test_surrogates_and_nul_are_no_text() -> None:
     assert graph.item(event(subject="a\ud800b\x00c")).fields["subject"] == "a�bc"
 
