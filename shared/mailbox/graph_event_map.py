@@ -50,6 +50,8 @@ _NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 _STAMPED = re.compile(r"(040000008200E00074C5B7101A82E008)([0-9A-F]{8})([0-9A-F]+)", re.IGNORECASE)
 _ANSWERS = {"accepted": "accepted", "organizer": "accepted", "tentativelyAccepted": "tentative", "declined": "declined"}
 _PRIVATE = frozenset(("private", "confidential", "personal"))
+#: what XML 1.0 (section 2.2) takes for no character
+_UNSHOWN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _OURS = frozenset((MARK, UNSYNC, ERROR_MARK))
 
 
@@ -151,10 +153,10 @@ def gone(item_id: str) -> Seen:
 
 def item(event: Json) -> Item:
     fields: dict[str, Value] = {
-        "subject": text(event.get("subject")),
+        "subject": _carried(text(event.get("subject"))),
         "when": _when(event),
-        "location": _location(event.get("location")),
-        "description": bodies.plain(bodies.body_of(event)),
+        "location": _carried(_location(event.get("location"))),
+        "description": _carried(bodies.plain(bodies.body_of(event))),
         "show_as": text(event.get("showAs")) or "busy",
         "private": "yes" if text(event.get("sensitivity")) in _PRIVATE else "no",
     }
@@ -231,6 +233,12 @@ def _day(value: Any) -> datetime | None:
 
 def _zone_info(event: Json) -> Any:
     return zones.zone_info(zones.iana_of(text(event.get("originalStartTimeZone"))) or "Etc/UTC")
+
+
+def _carried(value: str) -> str:
+    """Text without the characters that no calendar shows and the other side does not keep: control characters but tab and
+    line break, and what is no character."""
+    return _UNSHOWN.sub("", value)
 
 
 def _location(value: Any) -> str:

@@ -97,6 +97,17 @@ def test_an_event_without_times_has_no_natural_key_and_no_window() -> None:
     assert one.item is not None and one.item.fields["when"] == "" and one.facts.begins is None
 
 
+def test_what_no_calendar_shows_is_no_text() -> None:
+    """The CRM keeps none of it: both sides are equal without."""
+    shown = graph.item(
+        event(
+            subject="Be\x07ll", location={"displayName": "Room\x0b 7"},
+            body={"contentType": "html", "content": "<p>a\x1b\ufffeb\tc</p>"},
+        )
+    ).fields  # fmt: skip
+    assert (shown["subject"], shown["location"], shown["description"]) == ("Bell", "Room 7", "ab\tc")
+
+
 def test_a_room_is_told_of_changes_and_takes_no_part() -> None:
     room = {"emailAddress": {"address": "room7@home.example", "name": "Room 7"}, "type": "resource"}
     facts = graph.facts_of(event(attendees=[room]))
