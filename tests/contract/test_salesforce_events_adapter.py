@@ -9,6 +9,8 @@ import pytest
 
 from shared.core.errors import CursorExpired, NetworkDown, Throttled
 from shared.core.model import Item
+from shared.crm.salesforce_feed import Understood
+from shared.crm.salesforce_versions import stamp_of
 from shared.ports import Crm, Provider, Send, Sent
 from tests.contract.salesforce_events_desk import KEY, NOBODY, PLAIN, START, WHEN, Desk, person
 from tests.contract.salesforce_world import ANNA, BEN, CLIENT, Served
@@ -341,7 +343,7 @@ def test_the_feed_tells_of_every_event_but_copies_and_series(org: Served) -> Non
         RecurrenceEndDateOnly="2094-03-01",
     )  # fmt: skip
     changed = {one.id: one for one in desk.feed().changed({"event": before})}
-    assert changed[made.id].stamp == made.version and changed[made.id].owner == org.anna
+    assert changed[made.id].stamp == stamp_of(made.version) and changed[made.id].owner == org.anna
     assert changed[gone.id].deleted and not changed[made.id].deleted
     shown = org.query("SELECT Id FROM Event WHERE IsChild = true OR IsRecurrence = true")
     assert shown and not {row["Id"] for row in shown} & changed.keys()
@@ -355,3 +357,29 @@ def test_a_feed_whose_user_does_not_see_series_tells_of_the_rest(org: Served) ->
     del owner.fields["isrecurrence"]
     before = org.world.clock.now() - timedelta(minutes=5)
     assert [one.id for one in desk.feed().changed({"event": before})] == [made.id]
+
+
+def test_a_kind_that_is_not_there_has_no_changes_and_the_others_go_on(org: Served, caplog: pytest.LogCaptureFixture) -> None:
+    org.org.settings.session_timeout_s = 2 * 86400
+    desk, understood = Desk(org), Understood()
+    before = org.world.clock.now() - timedelta(seconds=5)
+    made, mail = desk.made(), org.make("EmailMessage", Status="3", Subject="Mail")
+    org.call("DELETE", f"/sobjects/EmailMessage/{mail}")
+    since = {"mail": before, "event": before}
+    objects = org.org.records.schema._objects
+    hidden = objects.pop("event")
+
+    def told() -> list[str]:
+        org.world.calls.clear()
+        return [one.id for one in desk.feed(understood).changed(since)]
+
+    assert (told(), desk.calls()) == ([mail], 2)  # both statements for events are tried
+    assert (told(), desk.calls()) == ([mail], 1)
+    assert [one.message for one in caplog.records if "not there" in one.message] == [
+        '{"event": "kind not there", "kind": "event", "code": "refused.invalid_type"}'
+    ]
+    objects["event"] = hidden
+    assert told() == [mail]
+    assert sorted(one.id for one in desk.feed().changed(since)) == sorted([mail, made.id]), "a new process asks"
+    desk.later(86400)
+    assert (sorted(told()), desk.calls()) == (sorted([mail, made.id]), 1)
