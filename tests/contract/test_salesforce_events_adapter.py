@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from shared.core.errors import CursorExpired, NetworkDown, Throttled
+from shared.core.errors import CursorExpired, Gone, NetworkDown, Refused, Throttled
 from shared.core.model import Item
 from shared.crm.salesforce_feed import Understood
 from shared.crm.salesforce_versions import stamp_of
@@ -98,7 +98,9 @@ def test_two_hundred_events_are_read_in_one_call_gone_ones_among_them(desk: Desk
     events = desk.ready()
     found = events.read("event", [*ids, "00U000000000001EAA"])
     assert desk.calls() == 1 and len(found) == 201
-    assert found[ids[0]].item is None and found["00U000000000001EAA"].item is None
+    assert found[ids[0]].item is None
+    unknown = found["00U000000000001EAA"]
+    assert unknown.item == Item("event", {}) and unknown.facts.never == "skipped.not_visible"
     assert all(found[one].item is not None for one in ids[1:])
     assert events.read("event", []) == {} and desk.calls() == 1
 
@@ -329,6 +331,26 @@ def test_an_event_our_own_code_cannot_read_is_there_and_unknown(org: Served) -> 
 
 
 # --- what changed ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("verb", ["patch", "delete"])
+def test_what_a_user_may_not_see_is_not_gone_and_not_written(org: Served, verb: Any) -> None:
+    desk = Desk(org)
+    made, gone = desk.made(), desk.made()
+    org.call("DELETE", f"/sobjects/Event/{gone.id}")
+    org.call("PATCH", f"/sobjects/Event/{made.id}", json={"OwnerId": org.ben})
+    org.world.switches["salesforce.own_events_only"] = (org.anna,)
+    seen = desk.events().read("event", [made.id])[made.id]
+    assert seen.item == Item("event", {}) and seen.facts.never == "skipped.not_visible"
+    org.world.calls.clear()
+    fields = {"subject": "Mine"} if verb == "patch" else {}
+    [answer] = desk.events().write([Send(verb, "event", made.id, seen.version, fields)])
+    assert isinstance(answer, Refused) and (answer.code, desk.calls()) == ("refused.not_visible", 0)
+    [answer] = desk.events().write([Send(verb, "event", made.id, made.version, fields)])  # as it was seen before
+    assert isinstance(answer, Gone), "it is read again"
+    org.world.switches.clear()
+    assert desk.fields(made.id)["subject"] == "Review"
+    assert desk.events().read("event", [made.id])[made.id].facts.owner == org.ben
 
 
 def test_the_feed_tells_of_every_event_but_copies_and_series(org: Served) -> None:
