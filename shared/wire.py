@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from shared.access.profiles import Profiles
     from shared.access.salesforce import SalesforceLogin
     from shared.crm.budget import Budget
+    from shared.crm.salesforce_feed import Understood
     from shared.crm.schema import Schema
     from shared.ports import AccessToken, ChangeFeed, Crm, MailCrm
     from shared.session.push import Door
@@ -48,7 +49,7 @@ class Wire:
         self._thread = threading.local()
         self._salesforce: dict[str, SalesforceLogin] = {}
         self._schemas: dict[str, Schema] = {}
-        self._understood: dict[str, dict[str, int]] = {}
+        self._understood: dict[tuple[str, str], Understood] = {}
 
     @cached_property
     def clock(self) -> Clock:
@@ -233,7 +234,7 @@ class Wire:
 
         if entry.connection == "org":
             return ()
-        feed = self._feed(entry.org, self.salesforce_access(entry), session_id)
+        feed = self._feed(entry.org, entry.user, self.salesforce_access(entry), session_id)
         place = self.org_place(entry.org)
         changes = OwnChanges(
             feed, KINDS, self.bell, org=place, mailbox=entry.key, place_of=self.mailbox_place, user=entry.user,
@@ -241,11 +242,11 @@ class Wire:
         )  # fmt: skip
         return (changes,)
 
-    def _feed(self, org: str, access: AccessToken, session_id: str) -> ChangeFeed:
-        from shared.crm.salesforce_feed import SalesforceFeed
+    def _feed(self, org: str, user: str, access: AccessToken, session_id: str) -> ChangeFeed:
+        from shared.crm.salesforce_feed import SalesforceFeed, Understood
 
         budget = self._budget(org)
-        understood = self._understood.setdefault(org, {})
+        understood = self._understood.setdefault((org, user), Understood())
         return SalesforceFeed(self.http, access, budget=budget, clock=self.clock, session_id=session_id, understood=understood)
 
     def mail_crm(self, entry: MailboxEntry, session_id: str, *, by_person: bool) -> MailCrm:
@@ -366,7 +367,7 @@ class Wire:
                 continue
             line: dict[str, object] = {"event": "poll", "org": org.id}
             try:
-                feed = self._feed(org.id, self.salesforce(org.login).as_user(org.poller), uuid.uuid4().hex)
+                feed = self._feed(org.id, org.poller, self.salesforce(org.login).as_user(org.poller), uuid.uuid4().hex)
                 report = poll(
                     feed, KINDS, store=self.store, bell=self.bell, clock=self.clock, org=self.org_place(org.id),
                     place_of=self.mailbox_place, owners=self._owners(org.id), connected=partial(self._first_connected, org.id),

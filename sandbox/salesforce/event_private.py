@@ -1,11 +1,14 @@
-"""What others see of a private event.
+"""What others see of an event.
 
-Rules that hold here: with the switch `salesforce.private_details` at "hidden", who neither owns nor made a private event is
-answered its times without its words; at "shown" (a user who may view all data) everything. Nothing else depends on the reader.
+Rules that hold here: the switch `salesforce.own_events_only` holds the ids of users to whom no other's events are shared: for
+them such an event, deleted or not, is not there, and neither are its relations. With the switch `salesforce.private_details` at
+"hidden", who neither owns nor made a private event is answered its times without its words; at "shown" (a user who may view all
+data) everything. Nothing else depends on the reader.
 
-It must never hide a row, nor keep a condition from matching.
+It must never keep a condition from matching, nor hide anything from the platform itself.
 
-Source: Object Reference, page Event, field IsPrivate. Which of the two an API client meets is unsure, hence the switch.
+Source: Object Reference, page Event, field IsPrivate: which of the two an API client meets is unsure, hence the switch.
+Salesforce Help, "Organization-Wide Sharing Defaults" (Activity, Calendar).
 """
 
 from __future__ import annotations
@@ -33,3 +36,11 @@ def seen_by(records: Records, user_id: str, show: Show) -> Show:
         return show({**row, **blank} if is_hidden else row)
 
     return veiled
+
+
+def is_visible(records: Records, user_id: str, row: Row) -> bool:
+    """Whether the row is there for that user."""
+    if user_id not in records.world.switches.get("salesforce.own_events_only", ()):
+        return True
+    event = records.store.get("Event", row["EventId"]) if "EventId" in row else row
+    return event is None or not event["Id"].startswith("00U") or event["OwnerId"] == user_id

@@ -62,7 +62,8 @@ class Queries:
         answer = self.run(parse(text), version=version, deleted=deleted)
         if answer.counted:
             return {"totalSize": answer.total, "done": True, "records": []}
-        answer = dataclasses.replace(answer, show=event_private.seen_by(self._records, user_id, answer.show))
+        rows = [row for row in answer.rows if event_private.is_visible(self._records, user_id, row)]
+        answer = dataclasses.replace(answer, rows=rows, show=event_private.seen_by(self._records, user_id, answer.show))
         page = max(SMALLEST_PAGE, min(LARGEST_PAGE, page))
         resource = "queryAll" if deleted else "query"
         cursor = Cursor(user_id, answer, page, resource, self._records.world.clock.now())

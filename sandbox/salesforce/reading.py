@@ -69,7 +69,7 @@ def row_of(call: Call) -> Row:
     if full is None or not full.startswith(owner.prefix):
         raise refuse("NOT_FOUND", f"Provided external ID field does not exist or is not accessible: {call.places['id']}")
     row = call.records.store.get(owner.name, full)
-    if row is None:
+    if row is None or not event_private.is_visible(call.records, call.user_id, row):
         raise refuse("NOT_FOUND", MISSING)
     if row["IsDeleted"]:
         raise refuse("ENTITY_IS_DELETED", "entity is deleted", ())

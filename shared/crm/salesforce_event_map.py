@@ -6,6 +6,7 @@ Rules that hold here (fields.py, kind "event"; behaviour.md 1.4):
 - Salesforce knows no zone, and of busy words only three.
 - A field that this user may not see is absent from the item, and one that they may not write is left out of what is written.
 - Of somebody else's private event the words may be hidden: where all of them are empty they are absent, not emptied.
+- Only a row that says so is deleted. What is not answered at all may be hidden from this user.
 - A child event is its invitee's copy and a series is only a pattern: neither is ours to sync.
 
 It must never decide what is synced, nor say what is not there: an absent field is no empty field.
@@ -27,6 +28,7 @@ from shared.core.model import Facts, Fields, Item, Seen, Value
 from shared.crm.salesforce_event_people import Relation, answers_of, people_of
 from shared.crm.salesforce_map import moment
 from shared.crm.salesforce_text import clean, line, narrow
+from shared.crm.salesforce_versions import UNSEEN
 from shared.crm.schema import Described
 
 KEY = "Mailspan_Key__c"
@@ -95,6 +97,12 @@ def seen(row: Row, relations: Iterable[Relation] | None, user_id: str) -> Seen:
 def unreadable(row: Row) -> Seen:
     """An event that our own code could not read: it is there, and nothing is known of it."""
     return Seen(str(row["Id"]), str(row["SystemModstamp"]), Item("event", {}), facts=Facts(never="skipped.unreadable"))
+
+
+def not_visible(event_id: str) -> Seen:
+    """An event of which nothing is answered: this user may not see it, or it is gone for good. Nobody can tell which, so it
+    counts as there, with nothing known of it."""
+    return Seen(event_id, UNSEEN, Item("event", {}), facts=Facts(never="skipped.not_visible"))
 
 
 def words(row: Row, user_id: str) -> dict[str, Value]:

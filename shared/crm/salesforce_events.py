@@ -2,7 +2,8 @@
 
 Rules that hold here (design sections 4 and 5; behaviour.md 1.4):
 - Calls are few: 200 events are read in one call, found in two, made in two or three, patched in nine, deleted in two.
-- What is read includes deleted and archived events: one that ended long ago is still there.
+- What is read includes deleted and archived events: one that ended long ago is still there. One that is not answered at all
+  is not deleted for that: it may be hidden from this user (owner, sharing). Nothing is known of it, and it is not written.
 - A listing holds the user's own events of the window, by id: each page stands for itself, and its cursor is the last id.
 - Where Salesforce does not know a field for this user that the org's description has, the user gets a description of their
   own and the work is done once more.
@@ -38,13 +39,13 @@ from shared.crm.salesforce_event_map import KEY, Org, Row, soql_moment
 from shared.crm.salesforce_event_people import Relation
 from shared.crm.salesforce_event_read import Found, read_events, with_people
 from shared.crm.salesforce_event_write import BATCH, Writer
-from shared.crm.salesforce_versions import is_of_series, stamp_of, version_of
+from shared.crm.salesforce_versions import UNSEEN, is_of_series, stamp_of, version_of
 from shared.crm.schema import NOT_SEEN, Schema
 from shared.ports import AccessToken, Clock, Page, Send, Sent
 
 PAGE = 4_000
 OBJECTS = ("Event", "EventRelation")
-OF_SERIES = "refused.series"
+OF_SERIES, NOT_VISIBLE = "refused.series", "refused.not_visible"
 _ID = re.compile(r"[a-zA-Z0-9]{18}")
 
 T = TypeVar("T")
@@ -90,7 +91,7 @@ class SalesforceEvents:
         found = self._with_schema(lambda org: read_events(self._client, org, "Id", ids, with_relations=True))
         self._schema.refresh(OBJECTS, self._user_id, self._client.describe)
         there = {seen.id: seen for seen in self._seen(found)}
-        return {event_id: there.get(event_id) or Seen(event_id, "", None) for event_id in ids}
+        return {event_id: there.get(event_id) or salesforce_event_map.not_visible(event_id) for event_id in ids}
 
     def find(self, kind: str, keys: Sequence[str]) -> Mapping[str, Seen]:
         """One call, two where something is found."""
@@ -127,9 +128,10 @@ class SalesforceEvents:
             raise ValueError(f"a write takes at most {BATCH} sends, not {len(sends)}")
         if not sends:
             return []
-        may = [n for n, send in enumerate(sends) if not is_of_series(send.version)]
-        written = iter(self._write([sends[n] for n in may]) if may else ())
-        return [next(written) if n in may else Refused(OF_SERIES) for n in range(len(sends))]
+        barred = {n: code for n, send in enumerate(sends) if (code := _barred(send))}
+        may = [send for n, send in enumerate(sends) if n not in barred]
+        written = iter(self._write(may) if may else ())
+        return [Refused(barred[n]) if n in barred else next(written) for n in range(len(sends))]
 
     def _write(self, sends: Sequence[Send]) -> Sequence[Sent | ItemError]:
         sends = [replace(send, version=stamp_of(send.version)) for send in sends]
@@ -197,3 +199,10 @@ class SalesforceEvents:
 
     def _own(self) -> str:
         return f"OwnerId = {salesforce_ask.literal(self._user_id)} AND IsChild = false AND IsDeleted = false"
+
+
+def _barred(send: Send) -> str:
+    """Why this write is not made, or ""."""
+    if is_of_series(send.version):
+        return OF_SERIES
+    return NOT_VISIBLE if send.version == UNSEEN else ""

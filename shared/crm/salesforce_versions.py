@@ -13,6 +13,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 SETTLED_S = 5.0
+#: the version of a record that is not answered: it has no stamp, and nothing may be written on its strength
+UNSEEN = "unseen"
 _FRESH = "~"
 _SERIES = "#series"
 

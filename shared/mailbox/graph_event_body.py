@@ -1,21 +1,23 @@
 """The body of an event: the text a person wrote in it, and how another text takes its place. Pure.
 
 Rules that hold here:
-- The join block of an online meeting is no text of a person. It begins with the line above the address to join at, or, without
-  one, where that address stands, and reaches to the end: nothing from there on is read, and nothing of it is ever changed, for
-  without its block the meeting is none any more.
+- The join block of an online meeting is no text of a person. It is known by the markup of who put it there: a link to an
+  address to join at that shows words instead of it or stands below a line of underscores; in plain text by such a line alone.
+  It begins with that line, or, without one, with the link, and reaches to the end: nothing from there on is read, and nothing
+  of it is ever changed, for without its block the meeting is none any more.
+- An address that can be read is text like any other: people write it into their agenda, and programs make links of it.
 - Text is written as escaped HTML that is read back as the same text: lines, indents and empty lines stay.
 - What replaces a text keeps the document around it; what is put above keeps every byte below.
 
 Source: learn.microsoft.com/graph/api/event-update ("body property and online meetings").
-It must never let a text of ours become markup, and never fail on what somebody else's program wrote.
+It must never let a text of ours become markup or be taken for a block, and never fail on what somebody else's program wrote.
 """
 
 from __future__ import annotations
 
 import html
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from html.parser import HTMLParser
 from typing import Any
@@ -24,7 +26,10 @@ from shared.mailbox.graph_map import text
 
 _BODY = re.compile(r"<body\b[^<>]*>", re.IGNORECASE)
 _TAG = re.compile(r"<(/?)([a-zA-Z][\w:-]*)[^<>]*>")
-_LINE = re.compile(r"_{20,}")
+#: the line above a block: alone in what it stands in, where one that we write has a <br> beside it
+_LINE = re.compile(r"(?<!<br)>\s*+(_{20,}+)\s*+<(?!br>)", re.IGNORECASE)
+_TEXT_LINE = re.compile(r"^[ \t]*+_{20,}+[ \t]*+\r?$", re.MULTILINE)
+_ONLY_LINE = re.compile(r"\s*_{20,}\s*")
 _SLASH = r"(?:/|%2f)"
 #: addresses at which one joins a meeting, also where they are wrapped in the address of a filter
 _JOIN = re.compile(
@@ -91,8 +96,10 @@ def with_text(body: Body, written: str) -> Body:
     begin = _begin(body)
     block = _block(body, begin)
     if body.is_text:
-        rest = "" if block is None else f"\n{body.content[block:].lstrip('\n')}"
-        return Body(written + rest, True, body.join)
+        if block is None:
+            whole = Body(written, True, body.join)
+            return whole if _block(whole, 0) is None else Body(_html(written), False, body.join)
+        return Body(f"{written}\n{body.content[block:]}", True, body.join)
     own = _html(written)
     if block is not None:
         return Body(body.content[:begin] + own + _open_at(body.content, begin, block) + body.content[block:], False, body.join)
@@ -115,27 +122,44 @@ def _begin(body: Body) -> int:
 
 def _block(body: Body, begin: int) -> int | None:
     """Where the join block begins; None where there is none."""
-    content = body.content
-    join = _join_at(body, begin)
-    if join is None:
-        return None
-    line = max((found.start() for found in _LINE.finditer(content, begin, join)), default=None)
     if body.is_text:
-        start = join if line is None else line
-        return max(content.rfind("\n", begin, start) + 1, begin)
-    if line is None:
-        anchor = content.rfind("<", begin, join)
-        line = anchor if anchor >= 0 and ">" not in content[anchor:join] else join
-    return _above_tags(content, begin, line)
+        last = max(_addresses(body, body.content), default=-1)
+        return max((line.start() for line in _TEXT_LINE.finditer(body.content) if line.end() < last), default=None)
+    link = _link(body, begin)
+    if link is None:
+        return None
+    lines = _LINE.finditer(body.content, max(begin - 1, 0), link + 1)
+    return _above_tags(body.content, begin, max((line.start(1) for line in lines), default=link))
 
 
-def _join_at(body: Body, begin: int) -> int | None:
-    """Where the first address to join at stands."""
+def _link(body: Body, begin: int) -> int | None:
+    """Where the first link of a meeting service stands."""
+    content = body.content
+    line = _LINE.search(content, max(begin - 1, 0))
+    for tag in _TAG.finditer(content, begin):
+        if not _has_address(body, tag[0]):
+            continue
+        end = content.find("<", tag.end())
+        shown = content[tag.end() : end if end >= 0 else len(content)]
+        if (line is not None and line.start(1) < tag.start()) or not _has_address(body, shown):
+            return tag.start()
+    return None
+
+
+def _has_address(body: Body, within: str) -> bool:
+    return next(_addresses(body, within), None) is not None
+
+
+def _addresses(body: Body, within: str) -> Iterator[int]:
+    """Where addresses to join at stand."""
+    for found in _JOIN.finditer(within):
+        yield found.start()
     forms = {body.join, html.escape(body.join), html.escape(body.join, quote=False)} if body.join else set()
-    found = [at for form in forms if (at := body.content.find(form, begin)) >= 0]
-    if known := _JOIN.search(body.content, begin):
-        found.append(known.start())
-    return min(found, default=None)
+    for form in forms:
+        at = within.find(form)
+        while at >= 0:
+            yield at
+            at = within.find(form, at + len(form))
 
 
 def _above_tags(content: str, begin: int, at: int) -> int:
@@ -167,13 +191,14 @@ def _open_at(content: str, begin: int, end: int) -> str:
 
 
 def _html(written: str) -> str:
-    """Lines as HTML; spaces that HTML would drop are written so that it does not."""
+    """Lines as HTML; spaces that HTML would drop are written so that it does not. No line stands alone as that of a block."""
     shown = []
     for line in written.split("\n"):
         kept = html.escape(line, quote=False)
         kept = re.sub(r"^ | (?= )", "&nbsp;", kept)
         shown.append(kept)
-    return f"<div>{'<br>'.join(shown)}</div>" if written else ""
+    end = "<br>" if _ONLY_LINE.fullmatch(written) else ""
+    return f"<div>{'<br>'.join(shown)}{end}</div>" if written else ""
 
 
 class _Reader(HTMLParser):

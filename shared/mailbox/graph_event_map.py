@@ -50,6 +50,8 @@ _NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 _STAMPED = re.compile(r"(040000008200E00074C5B7101A82E008)([0-9A-F]{8})([0-9A-F]+)", re.IGNORECASE)
 _ANSWERS = {"accepted": "accepted", "organizer": "accepted", "tentativelyAccepted": "tentative", "declined": "declined"}
 _PRIVATE = frozenset(("private", "confidential", "personal"))
+#: what XML 1.0 (section 2.2) takes for no character
+_UNSHOWN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _OURS = frozenset((MARK, UNSYNC, ERROR_MARK))
 
 
@@ -151,10 +153,10 @@ def gone(item_id: str) -> Seen:
 
 def item(event: Json) -> Item:
     fields: dict[str, Value] = {
-        "subject": text(event.get("subject")),
+        "subject": _carried(text(event.get("subject"))),
         "when": _when(event),
-        "location": _location(event.get("location")),
-        "description": bodies.plain(bodies.body_of(event)),
+        "location": _carried(_location(event.get("location"))),
+        "description": _carried(bodies.plain(bodies.body_of(event))),
         "show_as": text(event.get("showAs")) or "busy",
         "private": "yes" if text(event.get("sensitivity")) in _PRIVATE else "no",
     }
@@ -166,6 +168,8 @@ def facts_of(event: Json, master: Json | None = None) -> Facts:
     own = event.get("isOrganizer") is not False
     organizer = _address(event.get("organizer"))
     others = [(one, answer) for one, answer in _attendees(event.get("attendees")) if one != organizer]
+    # a room is mailed as people are, and so is, for all we know, who has no address here
+    mailed = [_address(one) for one in _objects(event.get("attendees"))]
     people = set(others) | ({(organizer, "accepted")} if organizer and not own else set())
     return Facts(
         made=moment(event.get("createdDateTime")),
@@ -175,7 +179,7 @@ def facts_of(event: Json, master: Json | None = None) -> Facts:
         group=text(event.get("seriesMasterId")) if master is not None else "",
         uid=uid(event, master),
         own=own,
-        shared=bool(others),
+        shared=any(not one or one != organizer for one in mailed),
         answer="" if own else _answer(event.get("responseStatus")),
         organizer=organizer,
         people=tuple(sorted(people)),
@@ -229,6 +233,12 @@ def _day(value: Any) -> datetime | None:
 
 def _zone_info(event: Json) -> Any:
     return zones.zone_info(zones.iana_of(text(event.get("originalStartTimeZone"))) or "Etc/UTC")
+
+
+def _carried(value: str) -> str:
+    """Text without the characters that no calendar shows and the other side does not keep: control characters but tab and
+    line break, and what is no character."""
+    return _UNSHOWN.sub("", value)
 
 
 def _location(value: Any) -> str:

@@ -13,7 +13,7 @@ from shared.core.errors import ItemError
 from shared.core.model import Fields, Item
 from shared.crm.budget import Budget
 from shared.crm.salesforce_events import SalesforceEvents
-from shared.crm.salesforce_feed import SalesforceFeed
+from shared.crm.salesforce_feed import SalesforceFeed, Understood
 from shared.crm.schema import Schema
 from shared.ports import Bearer, Crm, Place, Send, Sent, TenantId
 from shared.store.memory import MemoryStore
@@ -69,9 +69,12 @@ class Desk:
         self.org.world.calls.clear()
         return self.events()
 
-    def feed(self) -> SalesforceFeed:
-        budget = Budget(self.store, self.place, self.org.world.clock)
-        return SalesforceFeed(self.http, Token(self.org), budget=budget, clock=self.org.world.clock, session_id="s-1")
+    def feed(self, understood: Understood | None = None) -> SalesforceFeed:
+        clock = self.org.world.clock
+        budget = Budget(self.store, self.place, clock)
+        return SalesforceFeed(
+            self.http, Token(self.org), budget=budget, clock=clock, session_id="s-1", understood=understood
+        )  # fmt: skip
 
     def calls(self) -> int:
         return sum(self.org.world.calls.snapshot().get("salesforce", {}).values())

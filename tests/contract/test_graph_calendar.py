@@ -102,11 +102,11 @@ def test_an_invitation_is_not_our_own_and_its_organizer_takes_part(ms: Stand, ca
         assert cal.all()[one.id].facts.answer == answer
 
 
-def test_rooms_take_no_part_and_alone_share_nothing(cal: Calendar) -> None:
+def test_rooms_take_no_part_and_are_told_of_changes(cal: Calendar) -> None:
     room = {"emailAddress": {"address": "room4@example.test", "name": "Room 4"}, "type": "resource"}
     one = cal.make("Focus", "2026-12-03T10:00:00", "2026-12-03T11:00:00", attendees=[room])
     facts = cal.all()[one].facts
-    assert (facts.shared, facts.people) == (False, ())
+    assert (facts.shared, facts.people) == (True, ())
 
 
 def test_an_invitation_that_was_taken_back_is_gone(ms: Stand, cal: Calendar) -> None:

@@ -160,6 +160,29 @@ def test_what_others_see_of_a_private_event_is_a_switch(org: Served, switch: str
         assert (one["Subject"], one["IsPrivate"]) == (seen, True)
 
 
+def test_what_is_not_shared_with_a_user_is_not_there_for_them(org: Served) -> None:
+    made, gone = org.make("Event", **TIMED), org.make("Event", **TIMED)
+    org.make("EventRelation", EventId=made, RelationId=org.ben)
+    org.call("DELETE", f"/sobjects/Event/{gone}")
+    ben = {"Authorization": f"Bearer {org.org.issue_token('ben@acme.example.com', CLIENT)['access_token']}"}
+    asked = (
+        f"SELECT Id FROM Event WHERE Id IN ('{made}','{gone}')",
+        f"SELECT Id FROM EventRelation WHERE EventId = '{made}'",
+    )
+
+    def told(headers: dict[str, str]) -> list[int]:
+        answers = [org.call("GET", "/queryAll", params={"q": soql}, headers=headers).json() for soql in asked]
+        return [len(one["records"]) for one in answers]
+
+    assert (told({}), told(ben)) == ([2, 1], [2, 1])
+    org.world.switches["salesforce.own_events_only"] = (org.ben,)
+    assert (told({}), told(ben)) == ([2, 1], [0, 0])
+    assert org.refusal("GET", f"/sobjects/Event/{made}", headers=ben)[:2] == (404, "NOT_FOUND")
+    assert org.refusal("PATCH", f"/sobjects/Event/{made}", json={"Subject": "x"}, headers=ben)[:2] == (404, "NOT_FOUND")
+    assert org.call("PATCH", f"/sobjects/Event/{made}", json={"OwnerId": org.ben}).status_code == 204
+    assert told(ben) == [1, 1]
+
+
 def test_an_event_belongs_to_a_user_or_a_public_calendar(org: Served) -> None:
     public, room = org.org.add_calendar("Fairs"), org.org.add_calendar("Room 1", "Resource")
     made = org.make("Event", **TIMED, OwnerId=public)

@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
-from shared.core.errors import CursorExpired, NetworkDown, Throttled
+from shared.core.errors import CursorExpired, Gone, NetworkDown, Refused, Throttled
 from shared.core.model import Item
+from shared.crm.salesforce_feed import Understood
+from shared.crm.salesforce_versions import stamp_of
 from shared.ports import Crm, Provider, Send, Sent
 from tests.contract.salesforce_events_desk import KEY, NOBODY, PLAIN, START, WHEN, Desk, person
 from tests.contract.salesforce_world import ANNA, BEN, CLIENT, Served
@@ -96,7 +98,9 @@ def test_two_hundred_events_are_read_in_one_call_gone_ones_among_them(desk: Desk
     events = desk.ready()
     found = events.read("event", [*ids, "00U000000000001EAA"])
     assert desk.calls() == 1 and len(found) == 201
-    assert found[ids[0]].item is None and found["00U000000000001EAA"].item is None
+    assert found[ids[0]].item is None
+    unknown = found["00U000000000001EAA"]
+    assert unknown.item == Item("event", {}) and unknown.facts.never == "skipped.not_visible"
     assert all(found[one].item is not None for one in ids[1:])
     assert events.read("event", []) == {} and desk.calls() == 1
 
@@ -329,6 +333,26 @@ def test_an_event_our_own_code_cannot_read_is_there_and_unknown(org: Served) -> 
 # --- what changed ----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("verb", ["patch", "delete"])
+def test_what_a_user_may_not_see_is_not_gone_and_not_written(org: Served, verb: Any) -> None:
+    desk = Desk(org)
+    made, gone = desk.made(), desk.made()
+    org.call("DELETE", f"/sobjects/Event/{gone.id}")
+    org.call("PATCH", f"/sobjects/Event/{made.id}", json={"OwnerId": org.ben})
+    org.world.switches["salesforce.own_events_only"] = (org.anna,)
+    seen = desk.events().read("event", [made.id])[made.id]
+    assert seen.item == Item("event", {}) and seen.facts.never == "skipped.not_visible"
+    org.world.calls.clear()
+    fields = {"subject": "Mine"} if verb == "patch" else {}
+    [answer] = desk.events().write([Send(verb, "event", made.id, seen.version, fields)])
+    assert isinstance(answer, Refused) and (answer.code, desk.calls()) == ("refused.not_visible", 0)
+    [answer] = desk.events().write([Send(verb, "event", made.id, made.version, fields)])  # as it was seen before
+    assert isinstance(answer, Gone), "it is read again"
+    org.world.switches.clear()
+    assert desk.fields(made.id)["subject"] == "Review"
+    assert desk.events().read("event", [made.id])[made.id].facts.owner == org.ben
+
+
 def test_the_feed_tells_of_every_event_but_copies_and_series(org: Served) -> None:
     desk = Desk(org)
     before = org.world.clock.now() - timedelta(seconds=5)
@@ -341,7 +365,7 @@ def test_the_feed_tells_of_every_event_but_copies_and_series(org: Served) -> Non
         RecurrenceEndDateOnly="2094-03-01",
     )  # fmt: skip
     changed = {one.id: one for one in desk.feed().changed({"event": before})}
-    assert changed[made.id].stamp == made.version and changed[made.id].owner == org.anna
+    assert changed[made.id].stamp == stamp_of(made.version) and changed[made.id].owner == org.anna
     assert changed[gone.id].deleted and not changed[made.id].deleted
     shown = org.query("SELECT Id FROM Event WHERE IsChild = true OR IsRecurrence = true")
     assert shown and not {row["Id"] for row in shown} & changed.keys()
@@ -355,3 +379,29 @@ def test_a_feed_whose_user_does_not_see_series_tells_of_the_rest(org: Served) ->
     del owner.fields["isrecurrence"]
     before = org.world.clock.now() - timedelta(minutes=5)
     assert [one.id for one in desk.feed().changed({"event": before})] == [made.id]
+
+
+def test_a_kind_that_is_not_there_has_no_changes_and_the_others_go_on(org: Served, caplog: pytest.LogCaptureFixture) -> None:
+    org.org.settings.session_timeout_s = 2 * 86400
+    desk, understood = Desk(org), Understood()
+    before = org.world.clock.now() - timedelta(seconds=5)
+    made, mail = desk.made(), org.make("EmailMessage", Status="3", Subject="Mail")
+    org.call("DELETE", f"/sobjects/EmailMessage/{mail}")
+    since = {"mail": before, "event": before}
+    objects = org.org.records.schema._objects
+    hidden = objects.pop("event")
+
+    def told() -> list[str]:
+        org.world.calls.clear()
+        return [one.id for one in desk.feed(understood).changed(since)]
+
+    assert (told(), desk.calls()) == ([mail], 2)  # both statements for events are tried
+    assert (told(), desk.calls()) == ([mail], 1)
+    assert [one.message for one in caplog.records if "not there" in one.message] == [
+        '{"event": "kind not there", "kind": "event", "code": "refused.invalid_type"}'
+    ]
+    objects["event"] = hidden
+    assert told() == [mail]
+    assert sorted(one.id for one in desk.feed().changed(since)) == sorted([mail, made.id]), "a new process asks"
+    desk.later(86400)
+    assert (sorted(told()), desk.calls()) == (sorted([mail, made.id]), 1)

@@ -151,3 +151,59 @@ def test_a_deletion_in_the_mailbox_after_it_was_given_away_deletes_nothing(two: 
     step(two)
     assert len(events(ann.stage)) == 1
     assert shown(bob) == [("Talk", ("Salesforce",))]
+
+
+@pytest.mark.parametrize("made_in", ["mailbox", "salesforce"])
+def test_a_record_that_is_hidden_from_its_first_owner_takes_nothing_with_it(two: Two, made_in: str) -> None:
+    """Where events are not shared, who gives one away is answered nothing of it any more. That is no deletion: nothing goes
+    from the mailbox, and nothing is made anew."""
+    ann, bob = two
+    stage = ann.stage
+    if made_in == "mailbox":
+        ann.make("Talk", marked=True)
+    else:
+        ann.record("Talk")
+    step(two)
+    record = only(stage)["Id"]
+    stage.world.switches["salesforce.own_events_only"] = (ann.user, bob.user)
+    ann.give(record, "bob")
+    step(two)
+    [mine] = ann.all()
+    assert shown(bob) == [("Talk", ("Salesforce",))]
+    ann.change(mine.shown_id(True), subject="Ann's talk")
+    step(two)
+    bob.edit(record, Location="Room 9")
+    step(two)
+    assert [(row["Id"], row["Subject"], row["Location"]) for row in events(stage)] == [(record, "Talk", "Room 9")]
+    assert [one.details.subject for one in ann.all()] == ["Ann's talk"]
+    assert not {"deleted.crm", "edit_beats_delete.crm"} & set(rules(stage, "ann"))
+    assert "refused.not_visible" in list(rules(stage, "ann"))
+    ann.delete(mine.shown_id(True))
+    step(two)
+    stage.advance(7 * 3600)
+    step(two)
+    assert [row["Id"] for row in events(stage)] == [record]
+    assert len(bob.all()) == 1
+
+
+def test_a_record_that_is_shown_again_is_in_step_again(two: Two) -> None:
+    ann, _ = two
+    stage = ann.stage
+    made = ann.make("Talk", marked=True)
+    step(two)
+    record = only(stage)["Id"]
+    stage.world.switches["salesforce.own_events_only"] = (ann.user,)
+    ann.give(record, "bob")
+    ann.step()
+    ann.change(made, subject="Long talk")
+    ann.step()
+    ann.give(record, "ann")
+    stage.advance(7 * 3600)
+    ann.step()
+    assert (only(stage)["Subject"], shown(ann)) == ("Long talk", [("Long talk", ("Salesforce",))])
+    ann.edit(record, Location="Room 9")
+    ann.step()
+    assert ann.event(made).details.locations[0]["displayName"] == "Room 9"
+    ann.remove(record)
+    ann.step()
+    assert shown(ann) == [("Long talk", ())]

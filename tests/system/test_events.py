@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 
 import pytest
@@ -211,3 +212,14 @@ def test_an_event_that_is_not_finished_stops_neither_mail_nor_events(stage: Stag
         ann.step()
     assert len(stage.saved()) == 1
     assert only(stage)["Subject"] == "Long talk"
+
+
+def test_an_org_without_events_is_polled_for_mail_all_the_same(stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
+    stage.users("ann")
+    stage.do(lambda: stage.salesforce.records.schema._objects.pop("event"))
+    caplog.set_level("INFO", "mailspan")
+    for _ in range(3):
+        stage.advance(61)
+        stage.wire.poll()
+    polls = [json.loads(one.message) for one in caplog.records if '"poll"' in one.message]
+    assert [one["result"] for one in polls] == ["ok", "ok", "ok"]

@@ -82,7 +82,8 @@ def test_ten_edits_on_both_sides_leave_the_join_block_alone(stage: Stage, ann: D
     person(subject="Review of prices")
     approved("subject", Subject="Review of all prices")
     person(start=wall(ann.at(48)), end=wall(ann.at(49)))
-    approved("when", StartDateTime=utc(ann.at(50)), EndDateTime=utc(ann.at(52)))
+    begin, end = utc(ann.at(50)), utc(ann.at(52))
+    approved("when", StartDateTime=begin, EndDateTime=end)
     people = [{"emailAddress": {"address": one, "name": one}, "type": "required"} for one in (CORA, DAN)]
     person(attendees=people)
     approved("location", Location="Room 9")
@@ -97,7 +98,7 @@ def test_ten_edits_on_both_sides_leave_the_join_block_alone(stage: Stage, ann: D
     assert (row["Subject"], row["Location"]) == ("Review of all prices", "Room 10")
     assert "What Salesforce says about it." in found.html
     assert "Bring a list." in found.html  # a text a person wrote is never replaced, ours stands above it
-    assert utc(found.begins) == utc(ann.at(50))
+    assert utc(found.begins) == begin
     for _ in range(2):
         ann.step()
     stage.world.calls.clear()
@@ -214,3 +215,40 @@ def test_a_mail_that_nobody_caused_is_found(stage: Stage, ann: Diary) -> None:
     stage.do(lambda: stage.mailbox("ann").calendar.update(made, {"subject": "Behind everybody's back"}))
     assert [mail["kind"] for mail in stage.unasked()] == ["update"]
     stage.caused += stage.unasked()
+
+
+def test_a_room_is_told_of_no_change_nobody_asked_for(stage: Stage, ann: Diary) -> None:
+    room = {"emailAddress": {"address": "room7@home.example", "name": "Room 7"}, "type": "resource"}
+    made = ann.make("Talk", marked=True)
+    ann.change(made, attendees=[room])
+    ann.step()
+    outbox(stage)
+    ann.edit(only(stage)["Id"], Subject="Moved talk")
+    ann.step()
+    assert outbox(stage) == []
+    assert ann.waits(made) == ["subject"]
+
+
+WITH_ADDRESS = "Agenda\nJoin: https://zoom.us/j/123456\nNotes: bring the plan"
+
+
+def test_a_description_with_an_address_to_join_at_comes_down_and_stays_whole(stage: Stage, ann: Diary) -> None:
+    ann.record("Call", 30, Description=WITH_ADDRESS)
+    for _ in range(4):
+        ann.step()
+    stage.advance(7 * 3600)
+    for _ in range(3):
+        ann.step()
+    assert only(stage)["Description"] == WITH_ADDRESS
+    assert len(ann.all()) == 1
+
+
+def test_a_description_edited_to_hold_an_address_to_join_at_stays_whole(stage: Stage, ann: Diary) -> None:
+    record = ann.record("Call", 30, Description="Agenda")
+    ann.step()
+    ann.edit(record, Description=WITH_ADDRESS)
+    ann.step()
+    [event] = ann.all()
+    ann.change(event.shown_id(True), subject="Long call")  # the event is looked at again
+    ann.step()
+    assert (only(stage)["Subject"], only(stage)["Description"]) == ("Long call", WITH_ADDRESS)

@@ -97,6 +97,23 @@ def test_an_event_without_times_has_no_natural_key_and_no_window() -> None:
     assert one.item is not None and one.item.fields["when"] == "" and one.facts.begins is None
 
 
+def test_what_no_calendar_shows_is_no_text() -> None:
+    """The CRM keeps none of it: both sides are equal without."""
+    shown = graph.item(
+        event(
+            subject="Be\x07ll", location={"displayName": "Room\x0b 7"},
+            body={"contentType": "html", "content": "<p>a\x1b\ufffeb\tc</p>"},
+        )
+    ).fields  # fmt: skip
+    assert (shown["subject"], shown["location"], shown["description"]) == ("Bell", "Room 7", "ab\tc")
+
+
+def test_a_room_is_told_of_changes_and_takes_no_part() -> None:
+    room = {"emailAddress": {"address": "room7@home.example", "name": "Room 7"}, "type": "resource"}
+    facts = graph.facts_of(event(attendees=[room]))
+    assert (facts.shared, facts.people) == (True, ())
+
+
 def test_surrogates_and_nul_are_no_text() -> None:
     assert graph.item(event(subject="a\ud800b\x00c")).fields["subject"] == "a�bc"
 
@@ -298,6 +315,40 @@ def test_blocks_of_other_services_stay_too(join: str, lined: bool) -> None:
     body = Body(f"<body><p>Mine</p>{block}</body>")
     assert plain(body.content) == "Mine"
     assert bodies.with_text(body, "New").content == f"<body><div>New</div>{block}</body>"
+
+
+#: what people paste: addresses to join at, alone, with a line above, in what looks like markup
+PASTED = st.lists(
+    st.sampled_from(
+        ["Agenda", "Join: https://zoom.us/j/123456", JOIN, "_" * 40, f"Join <{JOIN}>", f'<a href="{JOIN}">Join</a>', ""]
+    ),
+    min_size=1,
+).map("\n".join)
+ZOOM = '<div class="zoom"><p><a href="https://zoom.us/j/9">Join</a></p>\r\n</div>'
+TEXT_BLOCK = f"{'_' * 30}\nMicrosoft Teams\nJoin: {JOIN}\n{'_' * 30}\n"
+
+
+@given(PASTED, st.sampled_from([("", False), (TEAMS, False), (ZOOM, False), ("", True), (TEXT_BLOCK, True)]), st.booleans())
+def test_a_text_with_an_address_to_join_at_is_read_back_whole(text: str, kept: tuple[str, bool], is_online: bool) -> None:
+    text, join = normal(text), JOIN if is_online else ""
+    block, is_text = kept
+    assert plain(bodies.new_body(text).content, join=join) == text
+    for before in ("Old", bodies.new_body(text).content if not is_text else "Old\n"):
+        body = bodies.with_text(Body(before + ("\n" if is_text else "") + block, is_text, join), text)
+        assert plain(body.content, is_text=body.is_text, join=join) == text
+        assert body.content.endswith(block)
+
+
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [
+        ('<p>Join: <a href="https://zoom.us/j/1">https://zoom.us/j/1</a></p><p>Notes</p>', "Join: https://zoom.us/j/1\nNotes"),
+        ('<p>Join: <a href="https://zoom.us/j/1">zoom.us/j/1</a></p><p>Notes</p>', "Join: zoom.us/j/1\nNotes"),
+        (f'<p>Mine</p><p>{"_" * 30}</p><p><a href="https://zoom.us/j/1">https://zoom.us/j/1</a></p>', "Mine"),
+    ],
+)
+def test_a_link_that_a_program_made_of_an_address_is_no_block_without_a_line(content: str, text: str) -> None:
+    assert plain(content) == text
 
 
 def test_a_line_of_a_person_is_no_block() -> None:
