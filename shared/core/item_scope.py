@@ -172,15 +172,16 @@ class ItemScope:
         return Judged(True, "saved.crm")
 
     def _automatic(self, item: Item, facts: Facts) -> str:
-        """The first rule that refuses an item nobody marked, or ""."""
+        """The first rule that refuses an item nobody marked, or "". What keeps an item out for good comes before what only does not
+        save it by itself: the former may not be paired either."""
         meeting = bool(facts.people)
         refusals = (
-            ("skipped.auto_off", not self._profile["auto_save_meetings" if meeting else "auto_save_appointments"]),
             ("skipped.private", _private(item) and self._profile["private_items"] == "none"),
             ("skipped.declined", facts.answer == "declined"),
-            ("skipped.not_accepted", not facts.own and facts.answer not in ("accepted", "tentative")),
             ("skipped.internal", meeting and all(self._filters.internal(address) for address, _ in facts.people)),
             ("skipped.blocked", meeting and not self._external(facts, by_hand=False)),
+            ("skipped.not_accepted", not facts.own and facts.answer not in ("accepted", "tentative")),
+            ("skipped.auto_off", not self._profile["auto_save_meetings" if meeting else "auto_save_appointments"]),
         )
         return next((rule for rule, refused in refusals if refused), "")
 

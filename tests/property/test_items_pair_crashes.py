@@ -44,7 +44,8 @@ def scenario(die: int, *, keyed: bool, external: bool, first: str) -> tuple[int,
             old = getattr(side, name)
             setattr(side, name, lambda what, old=old: (store.tick(), old(what))[1] if what == "write" else old(what))
     ann, bob = pair.ann, pair.bob
-    pair.crm.new_facts = lambda: pair.crm_facts("")  # of nobody in particular
+    if keyed:
+        pair.crm.new_facts = lambda: pair.crm_facts("")  # as where one user has both mailboxes
     organizer = {"own": False, "organizer": EXT} if external else {}
     a = ann.event("Talk", "u1", people=[CORA, ("bob@home.example", "accepted")], **organizer)  # type: ignore[arg-type]
     b = bob.event(
