@@ -172,8 +172,8 @@ class ItemScope:
         return Judged(True, "saved.crm")
 
     def _automatic(self, item: Item, facts: Facts) -> str:
-        """The first rule that refuses an item nobody marked, or "". What keeps it out for good comes before what only does not save
-        it by itself: the former may not be paired either."""
+        """The first rule that refuses an item nobody marked, or "". What keeps it out for good comes before what only does not
+        save it by itself: the former may not be paired either."""
         meeting = bool(facts.people)
         refusals = (
             ("skipped.private", _private(item) and self._profile["private_items"] == "none"),
