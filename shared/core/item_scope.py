@@ -48,6 +48,7 @@ RULES: Mapping[str, str] = {
     "kept.not_organizer": "linked, changed in Salesforce: somebody else organises it, so the mailbox keeps it",
     "kept.busy_only": "linked, changed in Salesforce: private, of which only the times are there",
     "kept.meeting": "linked, changed in Salesforce: a meeting, and the profile never changes those",
+    "deleted.mail.past": "linked, deleted in the mailbox: long over, so it was cleared away; the record stays as what happened",
     "held.approval": "linked, changed in Salesforce: attendees would be told; waits for the user",
 }
 #: profile "meeting_changes" -> the rule by which a field that others see is kept back
@@ -85,7 +86,7 @@ class ItemScope:
             return Judged(False, facts.never)
         if UNSYNC in facts.marks:
             return Judged(False, "skipped.unsync")
-        if rule := self._outside(facts):
+        if rule := self._outside(seen):
             return Judged(False, rule)
         if side == "crm":
             return self._from_crm(seen)
@@ -98,9 +99,14 @@ class ItemScope:
 
     def rests(self, link: Link, seen: Seen) -> str:
         """Why a linked item of the mailbox is neither read nor written for the time being, or ""."""
-        if rule := self._outside(seen.facts):
+        if rule := self._outside(seen):
             return rule
         return "unmarked" if link.marked and not seen.marked else ""
+
+    def is_past(self, seen: Seen | None) -> bool:
+        """Whether it ended before the window: people and retention rules clear such items away, and nobody takes them back."""
+        ends = None if seen is None else seen.facts.ends
+        return ends is not None and ends < self._now - timedelta(days=BACK_DAYS)
 
     def unsynced(self, seen: Seen) -> bool:
         return UNSYNC in seen.facts.marks
@@ -152,11 +158,11 @@ class ItemScope:
         by_hand = mail.marked or (link is not None and link.marked)
         return _private(mail.item) and not by_hand and self._profile["private_items"] == "busy_only"
 
-    def _outside(self, facts: Facts) -> str:
-        past = facts.ends is not None and facts.ends < self._now - timedelta(days=BACK_DAYS)
+    def _outside(self, seen: Seen) -> str:
+        facts = seen.facts
         ahead = self._profile["occurrence_days"] if facts.group else AHEAD_DAYS
         far = facts.begins is not None and facts.begins > self._now + timedelta(days=ahead)
-        return "skipped.window" if past or far else ""
+        return "skipped.window" if self.is_past(seen) or far else ""
 
     def _is_old(self, facts: Facts) -> bool:
         return facts.made is not None and facts.made < self._owner.activated

@@ -133,8 +133,8 @@ class SalesforceEvents:
         written = iter(self._write(may) if may else ())
         return [Refused(barred[n]) if n in barred else next(written) for n in range(len(sends))]
 
-    def _write(self, sends: Sequence[Send]) -> Sequence[Sent | ItemError]:
-        sends = [replace(send, version=stamp_of(send.version)) for send in sends]
+    def _write(self, wanted: Sequence[Send]) -> Sequence[Sent | ItemError]:
+        sends = [replace(send, version=stamp_of(send.version)) for send in wanted]
         now = self._client.clock.now()
         answers = self._writer().write(sends)
         unseen = [n for n, one in enumerate(answers) if isinstance(one, Refused) and one.code in NOT_SEEN]
@@ -147,7 +147,8 @@ class SalesforceEvents:
                 if isinstance(one, SyncError) and not isinstance(one, ItemError | Retry):
                     raise one
         return [
-            replace(one, version=version_of(one.version, now)) if isinstance(one, Sent) else answered(one) for one in answers
+            _versioned(send, one, now) if isinstance(one, Sent) else answered(one)
+            for send, one in zip(wanted, answers, strict=True)
         ]
 
     # --- inside ------------------------------------------------------------------------------------------------------
@@ -199,6 +200,13 @@ class SalesforceEvents:
 
     def _own(self) -> str:
         return f"OwnerId = {salesforce_ask.literal(self._user_id)} AND IsChild = false AND IsDeleted = false"
+
+
+def _versioned(send: Send, sent: Sent, now: datetime) -> Sent:
+    """A write that left the stamp as it was says nothing new of what the record held before: its version stays as it was, too."""
+    if sent.version == stamp_of(send.version):
+        return replace(sent, version=send.version)
+    return replace(sent, version=version_of(sent.version, now, of_series=is_of_series(send.version)))
 
 
 def _barred(send: Send) -> str:

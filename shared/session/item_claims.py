@@ -52,6 +52,9 @@ class Sorted:
     joined: Sequence[Work]
     waiting: Sequence[tuple[Work, Taken]]
 
+#: the rule of an item that is on neither side any more
+BOTH_GONE = "deleted.both"
+
 
 class ItemClaims:
     """The claims of one mailbox in one session. `mailbox_of(address)`: that person's, "" if not of this org;
@@ -110,8 +113,11 @@ class ItemClaims:
                 self._leaves(work.link, now)  # it is made anew under another name
             elif work.given_away:
                 self._leaves(work.link, now)
-            elif decided.verb not in ("delete", "sever"):
+            elif decided.verb not in ("delete", "sever") and decided.rule != BOTH_GONE:
                 continue
+            elif decided.rule == BOTH_GONE:
+                self.forget([work.link], now)
+                self._leaves(work.link, now)  # a session that died while it deleted the record had left already
             elif decided.target == "mail" and not work.unsync:
                 self.forget([work.link], now)
             elif not self._leaves(work.link, now):

@@ -130,7 +130,20 @@ class ItemWriting:
             else:
                 work.plan = decided
                 planned.append(work)
+        self._keep_past(planned)
         return planned
+
+    def _keep_past(self, works: Sequence[Work]) -> None:
+        """Of what was cleared away in the mailbox the record stays if it was over. Read aside, for it decides nothing else."""
+        cleared = [work for work in works if _is_cleared(work)]
+        unseen: dict[str, list[str]] = {}
+        for work in cleared:
+            if "crm" not in work.seen:
+                unseen.setdefault(work.link.kind, []).append(work.link.crm.id)
+        read = {crm_id: seen for kind, ids in unseen.items() for crm_id, seen in self._sides["crm"].read(kind, ids).items()}
+        for work in cleared:
+            if self._scope.is_past(work.seen.get("crm") or read.get(work.link.crm.id)):
+                work.plan = Plan("sever", "deleted.mail.past", target="crm")
 
     def _decided(self, held: Held, work: Work) -> Plan | ItemError:
         self._bugs.decided += 1
@@ -433,6 +446,12 @@ def _has_own_elements(link: Link) -> bool:
     """Whether the CRM holds elements of a set that are not in the mailbox, as far as is remembered."""
     names = [one.name for one in law.KINDS[link.kind] if one.is_set and not one.carried_to("mail")]
     return any(set(link.crm.base.get(n, "").split(",")) - set(link.mail.base.get(n, "").split(",")) - {""} for n in names)
+
+
+def _is_cleared(work: Work) -> bool:
+    """Whether a deletion in the mailbox is about to take the record, or an edited record to make the item anew."""
+    mail = work.seen.get("mail")
+    return mail is not None and mail.item is None and work.plan is not None and work.plan.verb in ("delete", "revive")
 
 
 def _says_the_same(last: Sequence[Announcement], new: Sequence[Announcement]) -> bool:

@@ -35,7 +35,15 @@ from shared.session.run import PartReport
 BATCH_ROWS = 50
 #: Why a link was severed although its record stands.
 STANDS = frozenset(
-    ("unsync", "unsync.others_hold", "deleted.mail.not_ours", "deleted.mail.others_hold", "deleted.mail.not_ours.others_hold")
+    (
+        "unsync",
+        "unsync.others_hold",
+        "deleted.mail.not_ours",
+        "deleted.mail.others_hold",
+        "deleted.mail.not_ours.others_hold",
+        "deleted.mail.past",
+        "deleted.mail.past.others_hold",
+    )
 )
 #: Rules by which an item of the mailbox is no pair for a record that comes down, whatever it looks like.
 NO_TWIN = frozenset(("skipped.unsync", "skipped.private", "skipped.window", "skipped.declined", "skipped.blocked"))

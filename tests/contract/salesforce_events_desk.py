@@ -14,6 +14,7 @@ from shared.core.model import Fields, Item
 from shared.crm.budget import Budget
 from shared.crm.salesforce_events import SalesforceEvents
 from shared.crm.salesforce_feed import SalesforceFeed, Understood
+from shared.crm.salesforce_versions import SETTLED_S, stamp_of
 from shared.crm.schema import Schema
 from shared.ports import Bearer, Crm, Place, Send, Sent, TenantId
 from shared.store.memory import MemoryStore
@@ -82,6 +83,13 @@ class Desk:
     def later(self, seconds: float = 60) -> None:
         self.org.world.clock.advance(seconds)
 
+    def settled(self, event_id: str) -> str:
+        """The version once the second of the last change is long over: a plain stamp, the same however often it is read."""
+        self.later(SETTLED_S + 1)
+        first, second = (self.events().read("event", [event_id])[event_id].version for _ in range(2))
+        assert first == second == self.row(event_id)["SystemModstamp"], "it would be looked at again for nothing"
+        return first
+
     # one event
 
     def made(self, fields: Fields = PLAIN, key: str = "", related: str = "") -> Sent:
@@ -109,6 +117,13 @@ class Desk:
 
     def fault(self, kind: str, match: str = "", **more: Any) -> None:
         self.org.world.rules.append(FaultRule("salesforce", kind, match, **more))
+
+
+def stamp(sent: Any) -> str:
+    """The stamp in the version of what was just written; that version says that another write may come under this stamp."""
+    assert isinstance(sent, Sent), sent
+    assert sent.version != stamp_of(sent.version), "a version of this very second says that it is one"
+    return stamp_of(sent.version)
 
 
 def done(answers: Any) -> Sent:

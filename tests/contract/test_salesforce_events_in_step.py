@@ -17,7 +17,9 @@ import pytest
 
 from shared.core.errors import ItemError
 from shared.core.fields import canonical, narrowed
-from shared.core.model import Side, Value
+from shared.core.item_scope import Judged
+from shared.core.model import Link, Seen, Side, Value
+from shared.core.plan import Terms
 from shared.ports import Insert, LedgerEntry, MailboxKey, Page, Place, Provider, Ring, Send, Sent, TenantId
 from shared.session import records
 from shared.session.items import ItemSync
@@ -42,6 +44,36 @@ WAYS: Mapping[str, tuple[Any, Any]] = {
     ),
 }
 FIELDS = ("subject", "when", "location", "description", "show_as", "private")
+
+
+class Scope:
+    """Everything of both sides is ours, as long as the vendor's adapter does not say that it can never be."""
+
+    user = ""
+
+    def judged(self, side: Side, seen: Seen) -> Judged:
+        return Judged(not seen.facts.never, seen.facts.never or "saved.auto")
+
+    def owns(self, crm: Seen) -> bool:
+        return True
+
+    def gave_away(self, link: Link, crm: Seen) -> bool:
+        return False
+
+    def rests(self, link: Link, seen: Seen) -> str:
+        return "unmarked" if link.marked and not seen.marked else ""
+
+    def is_past(self, seen: Seen | None) -> bool:
+        return False
+
+    def unsynced(self, seen: Seen) -> bool:
+        return False
+
+    def shown(self, link: Link | None, mail: Seen) -> Seen:
+        return mail
+
+    def terms(self, link: Link, mail: Seen | None) -> Terms:
+        return Terms()
 
 
 class Listing:
@@ -112,7 +144,7 @@ class History:
         self.org.http.headers["Authorization"] = f"Bearer {self.org.token}"
         crm: Any = Listing(self)
         sides: dict[Side, Provider] = {"mail": self.mail, "crm": crm}
-        sync = ItemSync(["event"], sides, self, mailbox="m", digest_key=b"d" * 32)
+        sync = ItemSync(["event"], sides, self, mailbox="m", digest_key=b"d" * 32, scope=Scope())
         clock = self.org.world.clock
         ring = Ring(MailboxKey("m"), "user", clock.now())
         run_session(ring, place=PLACE, store=self.store, bell=self, clock=clock, session_id="s", parts=lambda: [sync])

@@ -47,6 +47,9 @@ class WorldScope:
     def rests(self, link: Link, seen: Seen) -> str:
         return "unmarked" if link.marked and not seen.marked else ""
 
+    def is_past(self, seen: Seen | None) -> bool:
+        return False
+
     def unsynced(self, seen: Seen) -> bool:
         return False
 

@@ -50,6 +50,9 @@ class Scope:
     def rests(self, link: Link, seen: Seen) -> str:
         return "unmarked" if link.marked and not seen.marked else ""
 
+    def is_past(self, seen: Seen | None) -> bool:
+        return False
+
     def unsynced(self, seen: Seen) -> bool:
         return "unsync" in seen.facts.marks
 

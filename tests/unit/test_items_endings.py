@@ -12,8 +12,8 @@ import pytest
 from shared.core.errors import Refused
 from shared.core.model import Item
 from shared.ports import Page
-from shared.session import links
-from tests.property.pairs import Pair
+from shared.session import links, records
+from tests.property.pairs import ORG, Pair
 from tests.property.sides import PLACE
 from tests.unit.test_items import calm, note, rest, rules
 from tests.unit.test_items_waiting import asked
@@ -139,6 +139,48 @@ def test_a_session_whose_people_cannot_be_filled_holds_the_item_only() -> None:
     pair.ann.session()
     pair.rest(pair.ann)
     assert [one.fields["subject"] for one in pair.records()] == ["Talk"]
+
+
+@pytest.mark.parametrize(("days", "left"), [(13, 0), (17, 1)])
+@pytest.mark.parametrize("edited", [False, True])
+def test_what_is_cleared_away_long_after_takes_no_record_along(days: int, left: int, edited: bool) -> None:
+    """The event was a day ahead; the window reaches two weeks back. Edited: somebody wrote down what was said."""
+    pair = Pair()
+    a = pair.ann.event("Talk", "u1")
+    pair.rest(pair.ann)
+    pair.time += timedelta(days=days)
+    if edited:
+        pair.crm.edit(pair.records()[0], {"description": "what was said"})
+    pair.ann.mail.remove(a)
+    pair.rest(pair.ann)
+    pair.rest(pair.ann)
+    past = ("severed", "deleted.mail.past") in [(one.state, one.rule) for one in pair.ann.links()]
+    assert (len(pair.records()), past) == ((1, True) if left else (int(edited), False))
+    assert len(pair.ann.mail.alive("event")) == (1 if edited and not left else 0)
+
+
+def test_a_past_meeting_that_a_colleague_holds_too_is_cleared_away_from_one_calendar() -> None:
+    pair = Pair()
+    a = pair.ann.event("Talk", "u1", own=False, organizer=EXT, people=[CORA])
+    b = pair.bob.event("Talk", "u1", own=False, organizer=EXT, people=[CORA])
+    pair.rest()
+    pair.time += timedelta(days=17)
+    for mailbox, event in ((pair.ann, a), (pair.bob, b)):
+        mailbox.mail.remove(event)
+        pair.rest(mailbox)
+        assert len(pair.records()) == 1
+    assert pair.ann.links()[0].rule == "deleted.mail.past.others_hold"
+    assert pair.bob.links()[0].rule == "deleted.mail.past"
+
+
+def test_what_is_deleted_on_both_sides_leaves_no_claim() -> None:
+    pair = Pair()
+    a = pair.ann.event("Talk", "u1")
+    pair.rest(pair.ann)
+    pair.crm.remove(pair.records()[0])
+    pair.ann.mail.remove(a)
+    pair.rest(pair.ann)
+    assert [row.key for prefix in ("claim", "holder") for row in pair.store.scan(ORG, *records.every(prefix))] == []
 
 
 # --- one mailbox
