@@ -74,6 +74,15 @@ _OF_ALL: Mapping[int, tuple[str, ...]] = {
     500: ("store.error",),
     503: ("retry.network", "retry.storage", "retry.throttled", "settings.missing", "settings.signing_key"),
 }
+#: what stops whoever asks the org itself
+_OF_ORG: Mapping[int, tuple[str, ...]] = {
+    500: (
+        "org.error", "org.api_disabled", "org.address_refused", "org.instance_refused", "org.login_refused",
+        "org.consent_needed",
+        *(f"org.consent_needed.{why}" for why in (
+            "clock", "ip", "jwt", "jwt_key", "locked", "microsoft_app", "microsoft_tenant", "salesforce_app")),
+    ),
+}  # fmt: skip
 _OF_MAILBOX: Mapping[int, tuple[str, ...]] = {
     401: ("token.missing", "token.expired", "token.refused"),
     404: ("mailbox.unknown",),
@@ -129,9 +138,10 @@ ROUTES: tuple[Route, ...] = (
           problems={404: ("issue.unknown",), 409: ("issue.answer",)}),
     Route("me_deletions_confirm", "POST", "me/deletions", "Let the deletions of a kind on one side go that were stopped.", 202,
           "Rung", body="Deletions", problems={409: ("deletions.none",)}),
-    Route("org", "GET", "org", "How records are told apart in Salesforce: by a key, or by looking them up.", 200, "Org"),
+    Route("org", "GET", "org", "How records are told apart in Salesforce: by a key, or by looking them up.", 200, "Org",
+          problems=_OF_ORG),
     Route("org_key_field", "POST", "org/key-field", "Make the key field and its permission set in the org, as the asker.", 200,
-          "Org", roles=ADMINS, problems={409: ("org.key_field_refused",)}),
+          "Org", roles=ADMINS, problems={**_OF_ORG, 409: ("org.key_field_refused",)}),
     Route("me_settings", "GET", "me/settings", "Every setting: what is in force for the mailbox, and by which layer.", 200,
           "MySettings", etag=True),
     Route("me_settings_change", "PATCH", "me/settings", "Change own settings; null takes an own value back.", 200, "MySettings",

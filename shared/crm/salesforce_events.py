@@ -203,7 +203,7 @@ class SalesforceEvents:
 
 
 def _versioned(send: Send, sent: Sent, now: datetime) -> Sent:
-    """A write that left the stamp as it was says nothing new of what the record held before: its version stays as it was, too."""
+    """A write that left the stamp as it was says nothing new of what the record held: its version stays as it was, too."""
     if sent.version == stamp_of(send.version):
         return replace(sent, version=send.version)
     return replace(sent, version=version_of(sent.version, now, of_series=is_of_series(send.version)))

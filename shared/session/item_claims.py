@@ -52,6 +52,7 @@ class Sorted:
     joined: Sequence[Work]
     waiting: Sequence[tuple[Work, Taken]]
 
+
 #: the rule of an item that is on neither side any more
 BOTH_GONE = "deleted.both"
 

@@ -204,7 +204,8 @@ class Users:
             link = self.world.stored(side, record.id)
             if link is not None and link.announced and not new & there and not seen:
                 self.lineage.unsure |= new
-            if link is not None and record.kind == "event" and any(a.create and a.side == side for a in link.announced):
+            pending = link is None or any(a.create and a.side == side for a in link.announced)
+            if pending and record.kind == "event" and record.by == "us":
                 # the people of an event come after its record, in a write of their own: the record proves nothing of them
                 self.lineage.unsure |= self.lineage.removed.get(item, set()) - there
         self.suspects = []
