@@ -86,7 +86,7 @@ class ItemScope:
             return Judged(False, facts.never)
         if UNSYNC in facts.marks:
             return Judged(False, "skipped.unsync")
-        if rule := self._outside(seen):
+        if rule := self._outside(seen.facts):
             return Judged(False, rule)
         if side == "crm":
             return self._from_crm(seen)
@@ -99,14 +99,13 @@ class ItemScope:
 
     def rests(self, link: Link, seen: Seen) -> str:
         """Why a linked item of the mailbox is neither read nor written for the time being, or ""."""
-        if rule := self._outside(seen):
+        if rule := self._outside(seen.facts):
             return rule
         return "unmarked" if link.marked and not seen.marked else ""
 
-    def is_past(self, seen: Seen | None) -> bool:
+    def is_over(self, link: Link) -> bool:
         """Whether it ended before the window: people and retention rules clear such items away, and nobody takes them back."""
-        ends = None if seen is None else seen.facts.ends
-        return ends is not None and ends < self._now - timedelta(days=BACK_DAYS)
+        return 0 < link.over < (self._now - timedelta(days=BACK_DAYS)).timestamp()
 
     def unsynced(self, seen: Seen) -> bool:
         return UNSYNC in seen.facts.marks
@@ -158,11 +157,11 @@ class ItemScope:
         by_hand = mail.marked or (link is not None and link.marked)
         return _private(mail.item) and not by_hand and self._profile["private_items"] == "busy_only"
 
-    def _outside(self, seen: Seen) -> str:
-        facts = seen.facts
+    def _outside(self, facts: Facts) -> str:
+        past = facts.ends is not None and facts.ends < self._now - timedelta(days=BACK_DAYS)
         ahead = self._profile["occurrence_days"] if facts.group else AHEAD_DAYS
         far = facts.begins is not None and facts.begins > self._now + timedelta(days=ahead)
-        return "skipped.window" if self.is_past(seen) or far else ""
+        return "skipped.window" if past or far else ""
 
     def _is_old(self, facts: Facts) -> bool:
         return facts.made is not None and facts.made < self._owner.activated

@@ -110,7 +110,7 @@ class Link:
     value); `ours`: careful fields of which the mailbox holds what we wrote. `group`: a hash of the series; `claim`: the key
     under which the record is claimed; `follows`: another mailbox carries this record, this one's item changes nothing of
     it. `marked`: the mailbox's item had our mark when last seen. `owner`: the CRM user whose record it was when last seen,
-    "" = nobody looked."""
+    "" = nobody looked. `over`: when the mailbox's item ends, in seconds since 1970, to the day; 0 = not known."""
 
     key: str
     kind: str
@@ -131,6 +131,7 @@ class Link:
     follows: bool = False
     marked: bool = False
     owner: str = ""
+    over: int = 0
 
     def end(self, side: Side) -> End:
         return self.mail if side == "mail" else self.crm

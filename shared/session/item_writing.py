@@ -40,6 +40,8 @@ TRIES = 4  # the first plan and three more after Stale
 LOOK_BACK_S = 120.0
 BATCH = 200  # items in one call
 
+DAY_S = 24 * 3600
+
 
 class ItemWriting:
     """`digest_key` is the tenant's. `claims` and `people` are None where items have neither."""
@@ -130,20 +132,7 @@ class ItemWriting:
             else:
                 work.plan = decided
                 planned.append(work)
-        self._keep_past(planned)
         return planned
-
-    def _keep_past(self, works: Sequence[Work]) -> None:
-        """Of what was cleared away in the mailbox the record stays if it was over. Read aside, for it decides nothing else."""
-        cleared = [work for work in works if _is_cleared(work)]
-        unseen: dict[str, list[str]] = {}
-        for work in cleared:
-            if "crm" not in work.seen:
-                unseen.setdefault(work.link.kind, []).append(work.link.crm.id)
-        read = {crm_id: seen for kind, ids in unseen.items() for crm_id, seen in self._sides["crm"].read(kind, ids).items()}
-        for work in cleared:
-            if self._scope.is_past(work.seen.get("crm") or read.get(work.link.crm.id)):
-                work.plan = Plan("sever", "deleted.mail.past", target="crm")
 
     def _decided(self, held: Held, work: Work) -> Plan | ItemError:
         self._bugs.decided += 1
@@ -181,7 +170,10 @@ class ItemWriting:
         if work.joined:  # what differs between a copy and the record it joins was nobody's edit
             terms = Terms(follows=True)
         terms = replace(terms, granted=work.granted, discard=work.discard)
-        return plan(link, seen.get("mail"), seen.get("crm"), self._digest_key, now, terms)
+        decided = plan(link, seen.get("mail"), seen.get("crm"), self._digest_key, now, terms)
+        if decided.verb in ("delete", "revive") and _is_gone(seen.get("mail")) and self._scope.is_over(link):
+            return Plan("sever", "deleted.mail.past", target="crm")
+        return decided
 
     def _left_scope(self, work: Work) -> str:
         """Of an item that was held before anything was made of it: the rule that refuses it by now, or ""."""
@@ -327,7 +319,7 @@ class ItemWriting:
         rule = decided.rule if decided.rule != "same" else link.rule
         ends = {side: end_after(work, side, answers.get(side)) for side in SIDES}
         link = replace(link, announced=(), rule=rule, gone="", mail=ends["mail"], crm=ends["crm"], ours=decided.ours)
-        link = replace(link, owner=self._owner_of(work))
+        link = replace(link, owner=self._owner_of(work), over=_over(work))
         if decided.waits != link.waits:
             link = self._now_waits(held, link, decided.waits)
         if decided.verb == "sever":
@@ -448,10 +440,14 @@ def _has_own_elements(link: Link) -> bool:
     return any(set(link.crm.base.get(n, "").split(",")) - set(link.mail.base.get(n, "").split(",")) - {""} for n in names)
 
 
-def _is_cleared(work: Work) -> bool:
-    """Whether a deletion in the mailbox is about to take the record, or an edited record to make the item anew."""
-    mail = work.seen.get("mail")
-    return mail is not None and mail.item is None and work.plan is not None and work.plan.verb in ("delete", "revive")
+def _over(work: Work) -> int:
+    """When the item ends, as the side says that was looked at: the day, for more is nobody's business here."""
+    ends = [one.facts.ends for side in SIDES if (one := work.seen.get(side)) is not None and one.facts.ends is not None]
+    return int(ends[0].timestamp()) // DAY_S * DAY_S if ends else work.link.over
+
+
+def _is_gone(seen: Seen | None) -> bool:
+    return seen is not None and seen.item is None
 
 
 def _says_the_same(last: Sequence[Announcement], new: Sequence[Announcement]) -> bool:

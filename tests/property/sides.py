@@ -47,7 +47,7 @@ class WorldScope:
     def rests(self, link: Link, seen: Seen) -> str:
         return "unmarked" if link.marked and not seen.marked else ""
 
-    def is_past(self, seen: Seen | None) -> bool:
+    def is_over(self, link: Link) -> bool:
         return False
 
     def unsynced(self, seen: Seen) -> bool:

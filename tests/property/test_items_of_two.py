@@ -50,7 +50,7 @@ class Scope:
     def rests(self, link: Link, seen: Seen) -> str:
         return "unmarked" if link.marked and not seen.marked else ""
 
-    def is_past(self, seen: Seen | None) -> bool:
+    def is_over(self, link: Link) -> bool:
         return False
 
     def unsynced(self, seen: Seen) -> bool:
