@@ -441,8 +441,10 @@ def _has_own_elements(link: Link) -> bool:
 
 
 def _over(work: Work) -> int:
-    """When the item ends, as the side says that was looked at: the day, for more is nobody's business here."""
-    ends = [one.facts.ends for side in SIDES if (one := work.seen.get(side)) is not None and one.facts.ends is not None]
+    """When the item ends, as that side says after which the other was written: the day, for more is nobody's business here."""
+    written = work.plan is not None and bool(work.plan.writes.get("mail"))
+    sides: tuple[Side, ...] = ("crm", "mail") if written else SIDES
+    ends = [one.facts.ends for side in sides if (one := work.seen.get(side)) is not None and one.facts.ends is not None]
     return int(ends[0].timestamp()) // DAY_S * DAY_S if ends else work.link.over
 
 

@@ -159,6 +159,22 @@ def test_what_is_cleared_away_long_after_takes_no_record_along(days: int, left: 
     assert len(pair.ann.mail.alive("event")) == (1 if edited and not left else 0)
 
 
+def test_what_was_moved_ahead_in_salesforce_is_not_over() -> None:
+    pair = Pair()
+    a = pair.ann.event("Talk", "u1")
+    pair.rest(pair.ann)
+    [record] = pair.records()
+    later = pair.time + timedelta(days=20)
+    pair.crm.facts[record.id] = replace(pair.crm.facts[record.id], begins=later, ends=later)
+    pair.crm.edit(record, {"when": "later"})
+    pair.rest(pair.ann)
+    assert a.fields["when"] == "later"
+    pair.time += timedelta(days=17)
+    pair.ann.mail.remove(a)
+    pair.rest(pair.ann)
+    assert pair.records() == []
+
+
 def test_a_past_meeting_that_a_colleague_holds_too_is_cleared_away_from_one_calendar() -> None:
     pair = Pair()
     a = pair.ann.event("Talk", "u1", own=False, organizer=EXT, people=[CORA])
